@@ -1,0 +1,144 @@
+"""Rules that fix how many connections there are: altogether, for each target, for each source."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from brainjax.connect._checks import check_flag
+from brainjax.connect._pairs import Indices, Pairs, distinct, distinct_rows
+from brainjax.connect._rules import Rule
+from brainjax.core._errors import explain
+from brainjax.core._host_random import HostStream, check_integer
+
+
+@dataclass(frozen=True)
+class FixedTotalNumber(Rule):
+    """`n` connections altogether, between random pairs.
+
+    **Arguments:**
+
+    - `n`: the number of connections.
+    - `autapses`: whether, within one population, a neuron may be connected to itself.
+    - `multapses`: whether a pair may be connected several times. If so, source and target of each
+      connection are uniform and independent; if not, the pairs are a uniform subset of all.
+
+    **Raises:** `TypeError` or `ValueError` unless `n` is an integer of at least 0; `draw` raises
+    `ValueError` if there are too few pairs.
+    """
+
+    n: int
+    autapses: bool = True
+    multapses: bool = True
+
+    def __post_init__(self) -> None:
+        _check_number(self)
+
+    def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        _check_room(self, pairs.total, "pairs")
+        if not self.multapses:
+            return pairs.split(distinct(stream, self.n, pairs.total))
+        flat = stream.integers(self.n, max(pairs.total, 1))
+        flat.sort()
+        return pairs.split(flat)
+
+
+@dataclass(frozen=True)
+class FixedInDegree(Rule):
+    """Each target receives `n` connections, from random sources.
+
+    **Arguments:**
+
+    - `n`: the number of connections a target receives.
+    - `autapses`: whether, within one population, a neuron may be connected to itself.
+    - `multapses`: whether a pair may be connected several times. If so, the sources of a target
+      are uniform and independent; if not, they are a uniform subset of all.
+
+    **Raises:** `TypeError` or `ValueError` unless `n` is an integer of at least 0; `draw` raises
+    `ValueError` if there are too few sources.
+
+    ```python
+    connectivity = FixedInDegree(80, autapses=False, multapses=False)
+    ```
+    """
+
+    n: int
+    autapses: bool = True
+    multapses: bool = True
+
+    def __post_init__(self) -> None:
+        _check_number(self)
+
+    def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        _check_room(self, pairs.height, "sources of a target")
+        flat = _partners(stream, pairs.num_post, self, pairs.height)
+        targets = np.arange(pairs.num_post)[:, None]
+        if pairs.hollow:
+            flat += flat >= targets
+        flat *= pairs.num_post
+        flat += targets
+        flat = flat.reshape(-1)
+        flat.sort()
+        return Pairs(pairs.num_pre, pairs.num_post).split(flat)
+
+
+@dataclass(frozen=True)
+class FixedOutDegree(Rule):
+    """Each source makes `n` connections, to random targets.
+
+    **Arguments:**
+
+    - `n`: the number of connections a source makes.
+    - `autapses`: whether, within one population, a neuron may be connected to itself.
+    - `multapses`: whether a pair may be connected several times. If so, the targets of a source
+      are uniform and independent; if not, they are a uniform subset of all.
+
+    **Raises:** `TypeError` or `ValueError` unless `n` is an integer of at least 0; `draw` raises
+    `ValueError` if there are too few targets.
+    """
+
+    n: int
+    autapses: bool = True
+    multapses: bool = True
+
+    def __post_init__(self) -> None:
+        _check_number(self)
+
+    def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        _check_room(self, pairs.width, "targets of a source")
+        flat = _partners(stream, pairs.num_pre, self, pairs.width)
+        if self.multapses:
+            flat.sort(axis=1)
+        flat += np.arange(pairs.num_pre)[:, None] * pairs.width
+        return pairs.split(flat.reshape(-1))
+
+
+def _partners(
+    stream: HostStream, num_rows: int, rule: FixedInDegree | FixedOutDegree, total: int
+) -> Int64[np.ndarray, "num_rows n"]:
+    """`rule.n` partners out of `total` for each of `num_rows` neurons: `int64[num_rows, n]`."""
+    if rule.multapses:
+        return stream.integers(num_rows * rule.n, max(total, 1)).reshape(num_rows, rule.n)
+    return distinct_rows(stream, num_rows, rule.n, total)
+
+
+def _check_number(rule: FixedTotalNumber | FixedInDegree | FixedOutDegree) -> None:
+    name = type(rule).__name__
+    object.__setattr__(rule, "n", check_integer(f"{name}: n", rule.n))
+    check_flag(f"{name}: autapses", rule.autapses)
+    check_flag(f"{name}: multapses", rule.multapses)
+
+
+def _check_room(
+    rule: FixedTotalNumber | FixedInDegree | FixedOutDegree, room: int, of_what: str
+) -> None:
+    """**Raises:** `ValueError` if `rule.n` connections do not fit into `room` places."""
+    if rule.n <= room or (rule.multapses and room > 0):
+        return
+    without = "" if rule.autapses else ", autapses left out"
+    if room == 0:
+        expected, mend = f"0, as there are no {of_what}{without}", "Set autapses=True."
+    else:
+        expected = f"at most {room}, the number of {of_what}{without}"
+        mend = "Set multapses=True to let a pair be connected several times."
+    raise ValueError(explain(f"{type(rule).__name__}: n", got=rule.n, expected=expected, mend=mend))

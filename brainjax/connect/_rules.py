@@ -1,0 +1,132 @@
+"""Connection rules: who is connected to whom.
+
+The names are those of NEST and of Senk et al. 2022, 'Connectivity concepts in neuronal network
+modeling', doi:10.1371/journal.pcbi.1010086. An *autapse* joins a neuron to itself; *multapses* are
+several connections of one ordered pair.
+"""
+
+import abc
+from dataclasses import dataclass
+
+import numpy as np
+
+from brainjax.connect._checks import check_flag, check_real
+from brainjax.connect._pairs import Indices, Pairs, check_sizes, skips
+from brainjax.core._errors import explain
+from brainjax.core._host_random import HostStream
+
+
+@dataclass(frozen=True)
+class Rule(abc.ABC):
+    """What decides which neurons are connected.
+
+    A new rule defines `_draw`. If it has a field `autapses` and that is false, the pairs that
+    `_draw` is given are without them.
+    """
+
+    def draw(
+        self, num_pre: int, num_post: int, stream: HostStream, *, same: bool
+    ) -> tuple[Indices, Indices]:
+        """The connected pairs in canonical order: by source, then target, copies side by side.
+
+        **Arguments:**
+
+        - `num_pre`, `num_post`: sizes of the source and the target population, at least 1.
+        - `stream`: the stream kept for the structure of this projection.
+        - `same`: whether source and target are the same population; only then is a pair (i, i) an
+          autapse.
+
+        **Returns:** the indices of sources and targets, two arrays `int32[nnz]`. They are the same
+        on every machine.
+
+        **Raises:** `ValueError` if the rule cannot be met with these sizes.
+        """
+        same = check_flag("Rule.draw: same", same)
+        num_pre, num_post = check_sizes(num_pre, num_post, same)
+        if not isinstance(stream, HostStream):
+            raise TypeError(
+                explain(
+                    "Rule.draw: stream",
+                    got=stream,
+                    expected="a HostStream",
+                    mend="HostStream(tuple(jax.random.key_data(key).tolist())).",
+                )
+            )
+        hollow = same and not getattr(self, "autapses", True)
+        return self._draw(Pairs(num_pre, num_post, hollow), stream)
+
+    @abc.abstractmethod
+    def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        """As `draw`, given the pairs allowed."""
+
+
+@dataclass(frozen=True)
+class OneToOne(Rule):
+    """Neuron i of the source is connected to neuron i of the target.
+
+    `draw` raises `ValueError` unless the populations are of equal size.
+    """
+
+    def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        if pairs.num_pre != pairs.num_post:
+            raise ValueError(
+                explain(
+                    "OneToOne: num_pre, num_post",
+                    got=(pairs.num_pre, pairs.num_post),
+                    expected="populations of equal size",
+                    mend="Explicit(pre, post) joins any pairs.",
+                )
+            )
+        each = np.arange(pairs.num_pre, dtype=np.int32)
+        return each, each.copy()
+
+
+@dataclass(frozen=True)
+class AllToAll(Rule):
+    """Every source is connected once to every target.
+
+    **Arguments:**
+
+    - `autapses`: whether, within one population, a neuron is connected to itself too.
+    """
+
+    autapses: bool = True
+
+    def __post_init__(self) -> None:
+        check_flag("AllToAll: autapses", self.autapses)
+
+    def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        return pairs.split(np.arange(pairs.total))
+
+
+@dataclass(frozen=True)
+class FixedProbability(Rule):
+    """Every ordered pair is connected with probability `p`, independently; once at most.
+
+    **Arguments:**
+
+    - `p`: the probability, 0..1.
+    - `autapses`: whether, within one population, a neuron may be connected to itself.
+
+    **Raises:** `ValueError` for a `p` outside 0..1 or NaN.
+
+    The time it takes is proportional to the connections made, not to the pairs.
+
+    ```python
+    connectivity = FixedProbability(0.02, autapses=False)
+    ```
+    """
+
+    p: float
+    autapses: bool = True
+
+    def __post_init__(self) -> None:
+        p = check_real("FixedProbability: p", self.p)
+        if not 0 <= p <= 1:
+            mend = f"A percentage is divided by 100: p={p / 100!r}." if 1 < p <= 100 else ""
+            raise ValueError(explain("FixedProbability: p", got=p, expected="0 to 1", mend=mend))
+        object.__setattr__(self, "p", p)
+        check_flag("FixedProbability: autapses", self.autapses)
+
+    def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        return pairs.split(skips(stream, self.p, pairs.total))

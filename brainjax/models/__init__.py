@@ -1,0 +1,3 @@
+"""Published networks, ready to build."""
+
+from ._coba import coba as coba

@@ -1,0 +1,12 @@
+"""Networks: populations, projections, and what `build` makes of them."""
+
+from ._build import build as build
+from ._built import BuiltNetwork as BuiltNetwork
+from ._built import BuiltProjection as BuiltProjection
+from ._built import NetworkState as NetworkState
+from ._layout import Edges as Edges
+from ._network import Network as Network
+from ._network import Projection as Projection
+from ._population import Population as Population
+from ._population import PopulationInput as PopulationInput
+from ._population import PopulationState as PopulationState

@@ -1,0 +1,304 @@
+"""A network that can be run: connections laid out, one step of everything a pure function."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..core import Dynamics, Instant, Stream, explain, float_dtype, key_words, near_miss
+from ..ops import History, Layout, Ring, Rows, deliver, empty_history, empty_ring
+from ..stimuli import Stimulus
+from ._layout import Edges, edges_of
+from ._network import table
+from ._population import Population, PopulationInput, PopulationState, add_input
+
+
+class BuiltProjection(eqx.Module):
+    """The synapses of a projection as the engine holds them."""
+
+    rows: Rows
+    weight: Float[Array, "..."]  # in the receptor's unit; () or (synapses,) in row order
+    source: str = eqx.field(static=True)
+    target: str = eqx.field(static=True)
+    offset: int = eqx.field(static=True)  # of the target receptor among the accumulators
+    longest_row: int = eqx.field(static=True)
+    longest_group: int = eqx.field(static=True)
+    longest_delay: int = eqx.field(static=True)
+
+    @property
+    def num_synapses(self) -> int:
+        """How many synapses there are."""
+        return self.rows.target.shape[-1]
+
+
+class NetworkState(NamedTuple):
+    """Everything that evolves; all that is needed to go on, to the bit."""
+
+    steps: Int[Array, ""]  # taken so far
+    words: Array  # key of the run's random numbers, uint32 (2,)
+    populations: dict[str, PopulationState]
+    spikes: dict[str, Float[Array, " size"]]  # emitted at the end of the last step
+    pending: Ring | History  # spikes under way to their targets
+
+
+class BuiltNetwork(Dynamics):
+    """A network ready to run, made by `brainjax.build`.
+
+    A PyTree: weights and parameters are leaves, which can be differentiated, swept over and
+    replaced (`equinox.tree_at`) without compiling anew. `weights` and `edges` speak in canonical
+    order, whatever the engine's.
+    """
+
+    populations: dict[str, Population]
+    projections: dict[str, BuiltProjection]
+    stimuli: tuple[Stimulus, ...]
+    dt_leaf: Float[Array, ""]
+    dt: float = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)  # populations in the author's order
+    projection_names: tuple[str, ...] = eqx.field(static=True)
+    impl: str = eqx.field(static=True)
+
+    # ---- structure ------------------------------------------------------------------------------
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The populations that project, in order."""
+        used = {p.source for p in self.projections.values()}
+        return tuple(n for n in self.names if n in used)
+
+    @property
+    def ports(self) -> dict[tuple[str, str], int]:
+        """Where each receptor begins among the accumulators of the network."""
+        return ports_of(self.populations, self.names)
+
+    @property
+    def layout(self) -> Layout:
+        """What the delivery op must know when it is compiled."""
+        projections = [self.projections[n] for n in self.projection_names]
+        sizes = [self.populations[n].size * len(self.populations[n].receptors) for n in self.names]
+        return Layout(
+            num_slots=max((p.longest_delay for p in projections), default=1),
+            num_targets=sum(sizes),
+            sources=tuple(self.sources.index(p.source) for p in projections),
+            longest_row=tuple(p.longest_row for p in projections),
+            longest_group=tuple(p.longest_group for p in projections),
+        )
+
+    def edges(self, projection: str) -> Edges:
+        """The synapses of a projection in canonical order: pre, post, delay in steps."""
+        held = self._projection(projection)
+        return edges_of(held.rows, held.offset)[0]
+
+    def weights(self, projection: str, as_: str = "coo") -> Any:
+        """The weights of a projection.
+
+        **Arguments:**
+
+        - `projection`: its name.
+        - `as_`: `"coo"`: one per synapse in the order of `edges`; `"dense"`: a matrix of shape
+          `(sources, targets)` in which synapses of one pair add up.
+
+        **Returns:**
+
+        An array in the unit of the receptor; traced if the weights are.
+        """
+        held = self._projection(projection)
+        edges, order = edges_of(held.rows, held.offset)
+        weight = jnp.broadcast_to(held.weight, (held.num_synapses,))[order]
+        if as_ == "coo":
+            return weight
+        if as_ != "dense":
+            raise ValueError(explain("weights: as_", got=as_, expected="'coo' or 'dense'"))
+        shape = tuple(
+            self.populations[n].size for n in (held.source, held.target.partition(".")[0])
+        )
+        return jnp.zeros(shape, weight.dtype).at[edges.pre, edges.post].add(weight)
+
+    def with_weights(self, projection: str, weight: Any) -> "BuiltNetwork":
+        """The network with other weights: one number, or one per synapse in the order of `edges`."""
+        held = self._projection(projection)
+        weight = jnp.asarray(weight, held.weight.dtype)
+        if weight.shape not in ((), (held.num_synapses,)):
+            raise ValueError(
+                explain(
+                    f"with_weights('{projection}')",
+                    got=f"shape {weight.shape}",
+                    expected=f"() or ({held.num_synapses},)",
+                )
+            )
+        if weight.ndim:
+            order = edges_of(held.rows, held.offset)[1]
+            weight = jnp.zeros_like(weight).at[order].set(weight)
+        return eqx.tree_at(lambda b: b.projections[projection].weight, self, weight)
+
+    def _projection(self, name: str) -> BuiltProjection:
+        if name not in self.projections:
+            raise ValueError(
+                explain("projection", got=name, expected="a projection of the network")
+                + " "
+                + near_miss(name, self.projection_names)
+            )
+        return self.projections[name]
+
+    def summary(self) -> str:
+        """A table of populations, projections, synapses and memory, as text."""
+        rows = [("population", "size", "neuron", "receptors", "state / MB")]
+        shapes = jax.eval_shape(lambda: self.init_state(key=jax.random.key(0)))
+        for name in self.names:
+            population = self.populations[name]
+            receptors = ", ".join(
+                f"{n}: {type(r).__name__}" for n, r in population.receptors.items()
+            )
+            rows.append(
+                (
+                    name,
+                    str(population.size),
+                    type(population.neuron).__name__,
+                    receptors or "-",
+                    _megabytes(shapes.populations[name]),
+                )
+            )
+        text = table(rows)
+        rows = [("projection", "synapses", "delay / ms", "weight", "memory / MB")]
+        for name in self.projection_names:
+            p = self.projections[name]
+            delays = np.asarray(p.rows.group_delay) * self.dt
+            span = f"{delays.min(initial=0):g} to {delays.max(initial=0):g}" if delays.size else "-"
+            unit = self.populations[p.target.partition(".")[0]]
+            unit = unit.receptors[p.target.partition(".")[2]].weight_unit
+            kind = "one" if p.weight.ndim == 0 else "per synapse"
+            rows.append(
+                (name, str(p.num_synapses), span, f"{kind}, {unit}", _megabytes((p.rows, p.weight)))
+            )
+        total = sum(p.num_synapses for p in self.projections.values())
+        tail = f"{total} synapses, {_megabytes(self)} MB; dt = {self.dt:g} ms; ops: {self.impl}"
+        return f"{text}\n\n{table(rows)}\n\n{tail}"
+
+    # ---- dynamics -------------------------------------------------------------------------------
+
+    def init_state(
+        self, *, key, initial: Mapping[str, Mapping[str, Any]] | None = None, history: bool = False
+    ) -> NetworkState:
+        """The state before the first step.
+
+        **Arguments:**
+
+        - `key`: a JAX key; the root of all random numbers of the run. May be traced.
+        - `initial`: population to fields, replacing its own: `{"exc": {"v": -60.0}}`.
+        - `history`: keep pending spikes as a history: faster, without derivatives. `simulate` does.
+        """
+        words = key_words(key)
+        dtype = float_dtype()
+        for name in initial or {}:
+            if name not in self.populations:
+                raise ValueError(
+                    explain("init_state: initial", got=name, expected="a population")
+                    + " "
+                    + near_miss(name, self.names)
+                )
+        populations = {
+            n: p.init_state(stream=p.stream(words, n), initial=(initial or {}).get(n))
+            for n, p in self.populations.items()
+        }
+        sizes = tuple(self.populations[n].size for n in self.sources)
+        return NetworkState(
+            steps=jnp.zeros((), jnp.int32),
+            words=words,
+            populations=populations,
+            spikes={n: jnp.zeros(p.size, dtype) for n, p in self.populations.items()},
+            pending=empty_history(self.layout, sizes, dtype)
+            if history
+            else empty_ring(self.layout, dtype),
+        )
+
+    def at(self, state: NetworkState, name: str) -> Instant:
+        """When and with which random numbers population `name` takes its next step."""
+        stream: Stream = self.populations[name].stream(state.words, name)
+        return Instant(state.steps, self.dt_leaf, stream)
+
+    def slack(self) -> tuple[Array, ...]:
+        """Zeros that carry the derivative with respect to the weights; see `brainjax.ops.deliver`."""
+        weights = [self.projections[n].weight for n in self.projection_names]
+        return tuple(w - jax.lax.stop_gradient(w) for w in weights)
+
+    def step(
+        self, state: NetworkState, input: Mapping[str, Array] | None = None, *, at: Any = None
+    ) -> tuple[NetworkState, dict[str, Float[Array, " size"]]]:
+        """One step of the network; the output is the spikes at its end, by population.
+
+        **Arguments:**
+
+        - `state`: it carries its own clock and random numbers.
+        - `input`: `"population"` to current (pA) during the step, `"population.receptor"` to
+          arrivals at its end; shape `()` or `(size,)`. Absent means zero.
+        - `at`: not needed; a network is its own clock.
+        """
+        del at
+        state, _ = self.advance(state, input or {}, self.slack())
+        return state, state.spikes
+
+    def advance(self, state: NetworkState, input: Mapping[str, Array], slack):
+        """One step that hands `slack` on, so that a scan can carry it."""
+        with jax.named_scope("deliver"):
+            arrivals, pending, slack = self._deliver(state, slack)
+        populations, spikes = {}, {}
+        for name in self.names:
+            with jax.named_scope(name):
+                population = self.populations[name]
+                current = jnp.zeros((), self.dt_leaf.dtype)
+                into = PopulationInput(current, arrivals[name])
+                for target in _for_population(input, name):
+                    into = add_input(into, target, input[target])
+                populations[name], spikes[name] = population.step(
+                    state.populations[name],
+                    into,
+                    at=self.at(state, name),
+                    stimuli=tuple(s for s in self.stimuli if s.target.partition(".")[0] == name),
+                )
+        state = NetworkState(state.steps + 1, state.words, populations, spikes, pending)
+        return state, slack
+
+    def _deliver(self, state: NetworkState, slack):
+        projections = [self.projections[n] for n in self.projection_names]
+        if not projections:
+            quiet = jnp.zeros((), self.dt_leaf.dtype)
+            arrivals = {n: {r: quiet for r in self.populations[n].receptors} for n in self.names}
+            return arrivals, state.pending, slack
+        pending, due, slack = deliver(
+            state.pending,
+            tuple(state.spikes[n] for n in self.sources),
+            tuple(p.rows for p in projections),
+            tuple(jax.lax.stop_gradient(p.weight) for p in projections),
+            slack,
+            index=state.steps,
+            layout=self.layout,
+            impl=self.impl,
+        )
+        arrivals = {name: {} for name in self.names}
+        for (name, receptor), begin in self.ports.items():
+            size = self.populations[name].size
+            arrivals[name][receptor] = jax.lax.slice_in_dim(due, begin, begin + size)
+        return arrivals, pending, slack
+
+
+def _for_population(input: Mapping[str, Any], name: str) -> list[str]:
+    return [target for target in sorted(input) if target.partition(".")[0] == name]
+
+
+def ports_of(populations: Mapping[str, Population], names) -> dict[tuple[str, str], int]:
+    """Where each receptor begins among the accumulators of a network."""
+    ports, begin = {}, 0
+    for name in names:
+        for receptor in sorted(populations[name].receptors):
+            ports[name, receptor] = begin
+            begin += populations[name].size
+    return ports
+
+
+def _megabytes(tree: Any) -> str:
+    leaves = [x for x in jax.tree.leaves(tree) if hasattr(x, "dtype")]
+    return f"{sum(x.size * x.dtype.itemsize for x in leaves) / 1e6:.3g}"

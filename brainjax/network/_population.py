@@ -1,0 +1,205 @@
+"""A population: neurons of one model, their receptors, and one step of all of them."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..core import (
+    Dynamics,
+    Instant,
+    Stream,
+    explain,
+    float_dtype,
+    fold,
+    key_words,
+    near_miss,
+)
+from ..neurons import SpikingNeuron
+from ..ops import map_neurons
+from ..stimuli import Source, Stimulus
+from ..synapses import Drive, Receptor
+from ._initial import Drawn, initial_values
+
+
+class PopulationState(NamedTuple):
+    """What evolves in a population."""
+
+    neuron: Any  # state of the neuron model
+    receptors: dict[str, Any]  # state of each receptor, by name
+
+
+class PopulationInput(NamedTuple):
+    """What reaches a population in one step."""
+
+    current: Float[Array, "..."]  # pA, during the step
+    arrivals: dict[str, Float[Array, "..."]]  # by receptor, at the end of the step
+
+
+class Population(Dynamics):
+    """Neurons of one model, with the receptors through which others reach them.
+
+    **Arguments:**
+
+    - `size`: how many neurons.
+    - `neuron`: their model; its parameters are one number, or an array of shape `(size,)`.
+    - `receptors`: name to receptor; a projection ends in `"population.receptor"`.
+    - `initial`: what the state starts from: field to number, array of shape `(size,)`, or
+      distribution, as `{"v": bj.Uniform(-60.0, -50.0)}` (mV).
+
+    **Raises:**
+
+    `ValueError` or `TypeError` for a size below 1, for parameters of another length, for a field
+    that the model does not have, and for what is not a neuron or receptor.
+    """
+
+    size: int = eqx.field(static=True)
+    neuron: Any
+    receptors: Mapping[str, Receptor] = eqx.field(default_factory=dict, converter=dict)
+    initial: Mapping[str, Any] = eqx.field(default_factory=dict, converter=initial_values)
+
+    def __check_init__(self):
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(
+                explain("Population: size", got=self.size, expected="an integer of at least 1")
+            )
+        if not isinstance(self.neuron, (SpikingNeuron, Source)):
+            raise TypeError(
+                explain(
+                    "Population: neuron",
+                    got=self.neuron,
+                    expected="a neuron model or a source",
+                    mend="For example Population(100, bj.LIF()).",
+                )
+            )
+        for name, receptor in self.receptors.items():
+            if not isinstance(receptor, Receptor) or not isinstance(name, str) or "." in name:
+                raise TypeError(
+                    explain(
+                        f"Population: receptors[{name!r}]",
+                        got=receptor,
+                        expected="a receptor, under a name without dots",
+                        mend="For example {'ampa': bj.ExponentialCurrent(tau_syn=2.0)}.",
+                    )
+                )
+        for owner, model in {"neuron": self.neuron, **self.receptors}.items():
+            for leaf in jax.tree.leaves(model):
+                shape = jnp.shape(leaf)
+                if isinstance(model, SpikingNeuron | Receptor) and shape not in ((), (self.size,)):
+                    raise ValueError(
+                        explain(
+                            f"Population: a parameter of {owner} ({type(model).__name__})",
+                            got=f"shape {shape}",
+                            expected=f"() or ({self.size},), one per neuron",
+                        )
+                    )
+        for field, value in self.initial.items():
+            shape = () if isinstance(value, Drawn) else jnp.shape(value)
+            if shape not in ((), (self.size,)):
+                raise ValueError(
+                    explain(
+                        f"Population: initial[{field!r}]",
+                        got=f"shape {shape}",
+                        expected=f"() or ({self.size},), one per neuron",
+                    )
+                )
+
+    def stream(self, words, name: str, offset: int | Array = 0) -> Stream:
+        """The random numbers of this population when it is called `name` in its network."""
+        index = jnp.arange(self.size, dtype=jnp.int32) + jnp.asarray(offset, jnp.int32)
+        return Stream(fold(words, f"population.{name}"), index)
+
+    def init_state(
+        self, *, key=None, stream: Stream | None = None, initial: Mapping[str, Any] | None = None
+    ) -> PopulationState:
+        """The state before the first step.
+
+        **Arguments:**
+
+        - `key`: a JAX key; only a random initial state needs it.
+        - `stream`: the population's own random numbers, if a network has them.
+        - `initial`: as of the population; replaces it field by field.
+        """
+        if stream is None:
+            words = jnp.zeros(2, jnp.uint32) if key is None else key_words(key)
+            stream = self.stream(words, "")
+        wanted = {**self.initial, **initial_values(initial or {})}
+        known = self.observable()
+        for field in wanted:
+            if field not in known or field == "refractory":
+                raise ValueError(
+                    explain("Population: initial", got=field, expected="a field of the state")
+                    + " "
+                    + near_miss(field, [k for k in known if k != "refractory"])
+                )
+        dtype = float_dtype()
+        drawn = {
+            field: value.draw(stream, field, dtype) if isinstance(value, Drawn) else value
+            for field, value in wanted.items()
+        }
+        receptors = {n: r.init_state((self.size,), dtype) for n, r in self.receptors.items()}
+        for field in [f for f in drawn if "." in f]:
+            receptor, _, part = field.partition(".")
+            value = jnp.broadcast_to(jnp.asarray(drawn.pop(field), dtype), (self.size,))
+            receptors[receptor] = receptors[receptor]._replace(**{part: value})
+        neuron = self.neuron.init_state((self.size,), dtype=dtype, key=key, **drawn)
+        return PopulationState(neuron, receptors)
+
+    def observe(self, state: PopulationState) -> dict[str, Array]:
+        """What can be recorded: fields of the neuron, and `"receptor.field"`; shape `(size,)`."""
+        fields = dict(self.neuron.observe(state.neuron))
+        for name in self.receptors:
+            for field, value in state.receptors[name]._asdict().items():
+                fields[f"{name}.{field}"] = value
+        return fields
+
+    def observable(self) -> tuple[str, ...]:
+        """The names of what can be recorded."""
+
+        def fields():
+            receptors = {n: r.init_state((1,), jnp.float32) for n, r in self.receptors.items()}
+            neuron = self.neuron.init_state((1,), dtype=jnp.float32)
+            return {k: 0 for k in self.observe(PopulationState(neuron, receptors))}
+
+        return tuple(jax.eval_shape(fields))
+
+    def step(
+        self,
+        state: PopulationState,
+        input: PopulationInput,
+        *,
+        at: Instant,
+        stimuli: tuple[Stimulus, ...] = (),
+    ) -> tuple[PopulationState, Float[Array, " size"]]:
+        """One step; the output is the spikes at its end: 0, or the number the spike multiplies."""
+        scattered = tuple(s for s in stimuli if s.elementwise)
+        shared = tuple((s.target, s.amount(at=at)) for s in stimuli if not s.elementwise)
+        for target, amount in shared:
+            input = add_input(input, target, amount)
+        args = (self.neuron, dict(self.receptors), scattered, state, input, at)
+        if self.neuron.elementwise:
+            return map_neurons(population_step, *args)
+        return population_step(*args)
+
+
+def add_input(input: PopulationInput, target: str, amount) -> PopulationInput:
+    """`input` with `amount` more of what `target` names: current, or arrivals at a receptor."""
+    _, _, receptor = target.partition(".")
+    if not receptor:
+        return input._replace(current=input.current + amount)
+    arrivals = {**input.arrivals, receptor: input.arrivals[receptor] + amount}
+    return input._replace(arrivals=arrivals)
+
+
+def population_step(neuron, receptors, stimuli, state, input, at):
+    """One step of a population, elementwise over its neurons if the model is."""
+    for stimulus in stimuli:
+        input = add_input(input, stimulus.target, stimulus.amount(at=at))
+    drive = Drive(receptors, state.receptors, input.current, input.arrivals)
+    moved, spikes = neuron.step(state.neuron, drive, at=at)
+    return PopulationState(moved, drive.advance(at.dt)), spikes
+
+

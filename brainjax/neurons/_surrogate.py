@@ -1,0 +1,63 @@
+"""Surrogate derivatives: what stands in for the derivative of a spike.
+
+The surrogates here have unbounded support: every neuron, silent or not, passes a gradient, so a
+backward pass costs all synapses.
+"""
+
+import abc
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..core import check_parameters, parameter
+from ..ops import heaviside
+
+
+class Surrogate(eqx.Module):
+    """The derivative that stands in for that of the Heaviside function."""
+
+    def __check_init__(self):
+        check_parameters(self)
+
+    @abc.abstractmethod
+    def derivative(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The surrogate derivative at distance `x` from threshold (mV), in 1/mV."""
+
+    def spike(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """1 where `x >= 0` (mV), else 0; its derivative is `derivative(x)`."""
+        return heaviside(x, self.derivative(x))
+
+
+class SuperSpike(Surrogate):
+    """The derivative of a fast sigmoid: 1 / (1 + beta |x|)^2.
+
+    Source: Zenke and Ganguli (2018), SuperSpike: supervised learning in multilayer spiking neural
+    networks. doi:10.1162/neco_a_01086
+    """
+
+    beta: Array = parameter(1.0, unit="1", doc="steepness, in 1/mV", domain="positive")
+
+    def derivative(self, x):
+        return 1 / jnp.square(1 + self.beta * jnp.abs(x))
+
+
+class ArcTan(Surrogate):
+    """The derivative of an arc tangent: (alpha / 2) / (1 + (pi alpha x / 2)^2).
+
+    Source: Fang et al. (2021), Incorporating learnable membrane time constant to enhance learning
+    of spiking neural networks. doi:10.1109/ICCV48922.2021.00266
+    """
+
+    alpha: Array = parameter(2.0, unit="1", doc="steepness, in 1/mV", domain="positive")
+
+    def derivative(self, x):
+        return self.alpha / 2 / (1 + jnp.square(math.pi / 2 * self.alpha * x))
+
+
+class NoSurrogate(Surrogate):
+    """The true derivative, zero: no gradient passes through a spike."""
+
+    def derivative(self, x):
+        return jnp.zeros_like(x)

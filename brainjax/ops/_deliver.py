@@ -1,0 +1,164 @@
+"""Delivery: the spikes of a network to the receptors they reach, each over its delay.
+
+All receptors of a network are one vector of `num_targets` accumulators, and all projections end in
+it. A *pending* state holds what is under way; one op adds new spikes to it and takes out what is
+due. It has two forms that give the same bits:
+
+- a **ring** of currents `(num_slots, num_targets)`: linear in the spikes, hence differentiable;
+- a **history** of who spiked in the last `num_slots` steps: cheaper, since one accumulator stays in
+  the cache whatever the delays, but without derivatives.
+
+The sum into a target has one order in both: longest delay first, then source by its index in the
+network, then projection, then synapse. Nothing else (layout, threads, chunks) decides it.
+
+At the start of step k the op is given `spikes`, those of step k - 1. A spike of step j is due in
+step j + d for a synapse of delay d >= 1; slot `(j + d) % num_slots` of the ring is where it waits.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ._deliver_history import deliver_history_p
+from ._deliver_ring import deliver_ring_p
+from ._primitive import align_varying
+
+
+class Rows(NamedTuple):
+    """The synapses of one projection, by source and, within a source, by delay.
+
+    Synapses of one source and one delay are a group; only groups that are not empty are stored.
+    """
+
+    source_ptr: Int[Array, " sources_plus_1"]  # groups of source i: source_ptr[i]:source_ptr[i+1]
+    group_delay: Int[Array, " groups"]  # steps, ascending within a source
+    group_ptr: Int[Array, " groups_plus_1"]  # synapses of group g: group_ptr[g]:group_ptr[g+1]
+    target: Int[Array, " synapses"]  # accumulator of the network
+
+
+class Layout(NamedTuple):
+    """What of a network's connections is fixed when it is compiled. Hashable."""
+
+    num_slots: int  # the longest delay, steps
+    num_targets: int
+    sources: tuple[int, ...]  # per projection: the position of its source among the populations
+    longest_row: tuple[int, ...]  # per projection: most synapses of one source
+    longest_group: tuple[int, ...]  # per projection: most synapses of one source and delay
+
+
+class Ring(NamedTuple):
+    """What is under way, as currents that wait in their slots."""
+
+    slots: Float[Array, "num_slots num_targets"]
+
+
+class History(NamedTuple):
+    """What is under way, as who spiked in the last `num_slots` steps; per source population."""
+
+    neuron: tuple[Int[Array, "num_slots size"], ...]
+    value: tuple[Float[Array, "num_slots size"], ...]
+    counts: tuple[Int[Array, " num_slots"], ...]
+
+
+def empty_ring(layout: Layout, dtype) -> Ring:
+    """A ring with nothing under way."""
+    return Ring(jnp.zeros((layout.num_slots, layout.num_targets), dtype))
+
+
+def empty_history(layout: Layout, sizes: tuple[int, ...], dtype) -> History:
+    """A history without spikes of source populations of these sizes.
+
+    Every neuron of a population may spike in every step: it cannot overflow.
+    """
+    slots = layout.num_slots
+    return History(
+        tuple(jnp.zeros((slots, n), jnp.int32) for n in sizes),
+        tuple(jnp.zeros((slots, n), dtype) for n in sizes),
+        tuple(jnp.zeros((slots,), jnp.int32) for _ in sizes),
+    )
+
+
+def deliver(
+    pending: Ring | History,
+    spikes: tuple[Float[Array, " size"], ...],
+    rows: tuple[Rows, ...],
+    weights: tuple[Float[Array, "..."], ...],
+    slack: tuple[Float[Array, "..."], ...],
+    *,
+    index: Int[Array, ""],
+    layout: Layout,
+    impl: str = "auto",
+) -> tuple[Ring | History, Float[Array, " num_targets"], tuple[Float[Array, "..."], ...]]:
+    """Take in the spikes of step `index - 1`, and out what is due in step `index`.
+
+    **Arguments:**
+
+    - `pending`: what is under way.
+    - `spikes`: per source population; 0 is no spike, any other number multiplies the weights.
+    - `rows`, `weights`: per projection; a weight is one number or one per synapse, in row order.
+    - `slack`: per projection, `weight - stop_gradient(weight)`: zeros that carry the derivative
+      with respect to the weights. They come back unchanged. Carried through a scan, their cotangent
+      is one buffer that each step of the backward pass adds to in place.
+    - `index`: the number of the step, int32.
+    - `layout`, `impl`: fixed when compiled; `impl` is `"auto"`, `"jax"` or `"native"`.
+
+    **Returns:**
+
+    `(pending, due, slack)`, `due` one number for each accumulator: pA, nS or mV, as the receptor
+    takes it.
+
+    **Raises:**
+
+    `NotImplementedError` when a history is differentiated: use a ring, as `brainjax.rollout` does.
+    """
+    head = jnp.asarray(index, jnp.int32)
+    flat_rows = [a for r in rows for a in r]
+    if isinstance(pending, Ring):
+        args = align_varying(pending.slots, head, *spikes, *slack, *weights, *flat_rows)
+        slots, due, *slack = deliver_ring_p.bind(*args, layout=layout, impl=impl, batch=0)
+        return Ring(slots), due, tuple(slack)
+    held = [a for of_population in zip(*pending, strict=True) for a in of_population]
+    args = align_varying(head, *held, *spikes, *weights, *flat_rows)
+    *held, due = deliver_history_p.bind(*args, layout=layout, impl=impl, batch=0)
+    return History(*(tuple(held[i::3]) for i in range(3))), due, slack
+
+
+def as_ring(
+    history: History,
+    rows: tuple[Rows, ...],
+    weights: tuple[Float[Array, "..."], ...],
+    *,
+    index: Int[Array, ""],
+    layout: Layout,
+    impl: str = "auto",
+) -> Ring:
+    """The ring that holds what `history` holds at the start of step `index`, to the bit.
+
+    The steps of the history are replayed from the oldest; what they made due in the past is taken
+    out on the way, as it was then.
+    """
+    sizes = [a.shape[1] for a in history.neuron]
+    dtype = history.value[0].dtype if sizes else weights[0].dtype
+    slack = tuple(jnp.zeros_like(w) for w in weights)
+
+    def replay(ring, ago):
+        step = index - ago  # its spikes are delivered at the start of step + 1
+        slot = jnp.mod(step, layout.num_slots)
+        spikes = []
+        for neuron, value, counts, size in zip(*history, sizes, strict=True):
+            known = (jnp.arange(size) < counts[slot]) & (step >= 0)
+            spikes.append(
+                jnp.zeros(size, dtype).at[jnp.where(known, neuron[slot], size)].set(
+                    value[slot], mode="drop"
+                )
+            )
+        ring, _, _ = deliver(
+            ring, tuple(spikes), rows, weights, slack, index=step + 1, layout=layout, impl=impl
+        )
+        return ring, None
+
+    # The spikes of step index - 1 are not in the history yet: they come with the next delivery.
+    ago = jnp.arange(layout.num_slots, 1, -1, dtype=jnp.int32)
+    return jax.lax.scan(replay, empty_ring(layout, dtype), ago)[0]

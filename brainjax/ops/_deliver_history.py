@@ -1,0 +1,135 @@
+"""Delivery from a history of spikes: cost in proportion to spikes, one accumulator, no derivative.
+
+Operands: `head; per population (neuron, value, count); per population spikes; per projection
+weight; per projection rows`. Results: `per population (neuron, value, count); due`.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ._primitive import (
+    batch_by_leading_axis,
+    like,
+    lower_natively,
+    new_primitive,
+    over_batch,
+    set_jvp,
+)
+from ._rows import (
+    events_of,
+    lower_bound,
+    num_populations,
+    operands_per_projection,
+    projections_from,
+    window,
+)
+
+
+def _split(args, layout):
+    populations, projections = num_populations(layout.sources), len(layout.sources)
+    held = [tuple(args[1 + 3 * i : 4 + 3 * i]) for i in range(populations)]
+    at = 1 + 3 * populations
+    spikes = args[at : at + populations]
+    weights = args[at + populations : at + populations + projections]
+    return args[0], held, spikes, weights, operands_per_projection(args, projections)
+
+
+def _remember(held, spikes, slot):
+    """Write the spikes of one step into their slot."""
+    neuron, value, count = held
+    events, number = events_of(spikes != 0)
+    return (
+        lax.dynamic_update_index_in_dim(neuron, events, slot, 0),
+        lax.dynamic_update_index_in_dim(value, spikes[events], slot, 0),
+        lax.dynamic_update_index_in_dim(count, number, slot, 0),
+    )
+
+
+def _add_group(due, source, value, delay, row, weight, longest):
+    """Add the synapses of `source` whose delay is `delay` steps, if there are any."""
+    source_ptr, group_delay, group_ptr, target = row
+    first, last = source_ptr[source], source_ptr[source + 1]
+    group = lower_bound(group_delay, first, last, delay)
+    there = (group < last) & (group_delay[group] == delay)
+    begin = group_ptr[group]
+    end = jnp.where(there, group_ptr[group + 1], begin)
+    _, valid, targets, weights = window(begin, end, longest, target, weight)
+    return due.at[targets].add(jnp.where(valid, weights * value, 0))
+
+
+def _one(args, layout):
+    head, held, spikes, weights, rows = _split(args, layout)
+    slots = layout.num_slots
+    held = [_remember(h, x, jnp.mod(head - 1, slots)) for h, x in zip(held, spikes, strict=True)]
+    due = jnp.zeros(layout.num_targets, weights[0].dtype)
+
+    def of_delay(i, due):
+        delay = slots - i
+        slot = jnp.mod(head - delay, slots)
+        for p, (neuron, value, count) in enumerate(held):
+
+            def of_spike(e, due, p=p, neuron=neuron, value=value):
+                for j in projections_from(p, layout.sources):
+                    if rows[j][3].shape[0]:
+                        due = _add_group(
+                            due,
+                            neuron[slot, e],
+                            value[slot, e],
+                            delay,
+                            rows[j],
+                            weights[j],
+                            layout.longest_group[j],
+                        )
+                return due
+
+            due = lax.fori_loop(0, count[slot], of_spike, due)
+        return due
+
+    due = lax.fori_loop(0, slots, of_delay, due)
+    return [a for h in held for a in h] + [due]
+
+
+def _reference(*args, layout, impl, batch):
+    return over_batch(lambda *a: _one(a, layout), batch, args)
+
+
+def _abstract(*args, layout, impl, batch):
+    _, held, _, weights, _ = _split(args, layout)
+    lead = held[0][0].shape[:batch]
+    flat = [a for h in held for a in h]
+    return flat + [like(args[0], (*lead, layout.num_targets), weights[0].dtype)]
+
+
+deliver_history_p = new_primitive("deliver_history", _abstract, _reference)
+
+
+def _held_positions(layout):
+    return range(1, 1 + 3 * num_populations(layout.sources))
+
+
+def _attributes(*, layout, impl, batch):
+    return {
+        "batch": np.int64(batch),
+        "num_slots": np.int64(layout.num_slots),
+        "sources": np.asarray(layout.sources, np.int64),
+    }
+
+
+def _aliases(avals, *, layout, impl, batch):
+    return {i: i - 1 for i in _held_positions(layout)}
+
+
+lower_natively(deliver_history_p, _reference, "brainjax_DeliverHistory", _attributes, _aliases)
+batch_by_leading_axis(deliver_history_p, lambda *, layout, impl: set(_held_positions(layout)))
+
+
+def _no_derivative(primals, tangents, **params):
+    raise NotImplementedError(
+        "A network whose pending spikes are kept as a history was differentiated or pushed "
+        "forward: got a tangent, expected none, since who spiked is an integer. Use "
+        "brainjax.rollout(built, state, inputs, num_steps), which keeps a ring of currents."
+    )
+
+
+set_jvp(deliver_history_p, _no_derivative)

@@ -1,0 +1,71 @@
+"""A log of events: who spiked, appended to one array as it happens.
+
+Operands: `log` (capacity,), `length` (), `spikes` (size,). Results: `log`, `length`. The length
+counts on past the capacity, so that an overflow is seen and can be raised; nothing is written there.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ._primitive import (
+    align_varying,
+    batch_by_leading_axis,
+    lower_natively,
+    new_primitive,
+    over_batch,
+    set_jvp,
+    zero_tangent,
+)
+from ._rows import events_of
+
+
+def _one(args):
+    log, length, spikes = args
+    events, number = events_of(spikes != 0)
+    offset = jnp.arange(spikes.shape[0], dtype=jnp.int32)
+    position = jnp.where(offset < number, length + offset, log.shape[0])
+    return [log.at[position].set(events, mode="drop"), length + number]
+
+
+def _reference(*args, impl, batch):
+    return over_batch(_one, batch, args)
+
+
+def _abstract(log, length, spikes, *, impl, batch):
+    return [log, length]
+
+
+log_events_p = new_primitive("log_events", _abstract, _reference)
+lower_natively(
+    log_events_p,
+    _reference,
+    "brainjax_LogEvents",
+    lambda *, impl, batch: {"batch": np.int64(batch)},
+    lambda avals, *, impl, batch: {0: 0, 1: 1},
+)
+batch_by_leading_axis(log_events_p, lambda *, impl: {0, 1})
+
+
+def _jvp(primals, tangents, **params):
+    outs = log_events_p.bind(*primals, **params)
+    return outs, [zero_tangent(x) for x in outs]
+
+
+set_jvp(log_events_p, _jvp)
+
+
+def log_events(
+    log: Int[Array, " capacity"],
+    length: Int[Array, ""],
+    spikes: Float[Array, " size"],
+    *,
+    impl: str = "auto",
+) -> tuple[Int[Array, " capacity"], Int[Array, ""]]:
+    """Append the indices of the neurons with `spikes != 0`, in ascending order.
+
+    **Returns:**
+
+    `(log, length)`. `length > capacity` says that events were lost: the caller raises.
+    """
+    return tuple(log_events_p.bind(*align_varying(log, length, spikes), impl=impl, batch=0))

@@ -1,0 +1,207 @@
+"""`map_neurons`: one function applied to every neuron of a population, as one op.
+
+A population's whole step (membrane, receptors, threshold, random numbers) is elementwise over its
+neurons. Keeping it one primitive lets a backend run it as one loop; plain JAX is the definition.
+Differentiation binds the op again: for the tangents, which are linear, and for their transpose.
+No `custom_vjp` is involved, so forward mode, Hessians and checkpointing work.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+
+from ..core import explain
+from ._primitive import (
+    align_varying,
+    dense,
+    is_linear,
+    is_zero,
+    like,
+    new_primitive,
+    set_batching,
+    set_jvp,
+    set_transpose,
+    zero_tangent,
+)
+
+# Primitives that may mix neurons. A step that contains one is not elementwise.
+_MIXING = (
+    "reduce_ argmax argmin cumsum cumprod cummax cummin cumlogsumexp sort top_k dot_general conv_"
+    " gather scatter dynamic_ rev concatenate transpose psum all_gather ppermute fft cholesky"
+    " iota pad split slice"
+).split()
+
+
+class _Flat:
+    """`f` on the flattened leaves of its arguments; equal if `f` and the structure are equal."""
+
+    def __init__(self, f: Callable, structure):
+        self.f, self.structure = f, structure
+        self.key = (f, structure)
+
+    def __call__(self, *leaves):
+        return tuple(jax.tree.leaves(self.f(*jax.tree.unflatten(self.structure, leaves))))
+
+    def __eq__(self, other):
+        return isinstance(other, _Flat) and self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
+
+def _reference(*args, f, num_linear):
+    # The barriers keep XLA from fusing a step with its surroundings: the bits of a state must not
+    # depend on what is recorded, or on whether a parameter is a constant of the program.
+    args = jax.lax.optimization_barrier(args)
+    return jax.lax.optimization_barrier(tuple(f(*args)))
+
+
+def _abstract(*args, f, num_linear):
+    outs = jax.eval_shape(f, *[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args])
+    return [like(args[0], o.shape, o.dtype) for o in outs]
+
+
+map_p: Primitive = new_primitive("map", _abstract, _reference)
+
+
+@functools.lru_cache(maxsize=None)
+def _tangent_of(f, num_primals, in_mask, out_mask):
+    """(primals, tangents of some) -> tangents of the floating outputs; linear in the tangents."""
+
+    def tangent(*args):
+        primals, given = args[:num_primals], iter(args[num_primals:])
+        tangents = [
+            next(given)
+            if moves
+            else np.zeros(x.shape, jax.dtypes.float0)
+            if not jnp.issubdtype(x.dtype, jnp.inexact)
+            else jnp.zeros_like(x)
+            for x, moves in zip(primals, in_mask, strict=True)
+        ]
+        outs = jax.jvp(f, primals, tuple(tangents))[1]
+        return tuple(o for o, floats in zip(outs, out_mask, strict=True) if floats)
+
+    return tangent
+
+
+def _jvp(primals, tangents, *, f, num_linear):
+    outs = map_p.bind(*primals, f=f, num_linear=num_linear)
+    in_mask = tuple(not is_zero(t) for t in tangents)
+    out_mask = tuple(bool(jnp.issubdtype(o.dtype, jnp.inexact)) for o in outs)
+    moving = [t for t in tangents if not is_zero(t)]
+    f_dot = _tangent_of(f, len(primals), in_mask, out_mask)
+    args = align_varying(*primals, *moving)
+    out_dots = iter(map_p.bind(*args, f=f_dot, num_linear=len(moving)))
+    return outs, [next(out_dots) if m else zero_tangent(o) for o, m in zip(outs, out_mask, strict=True)]
+
+
+@functools.lru_cache(maxsize=None)
+def _transpose_of(f, num_primals, avals):
+    def transposed(*args):
+        primals, cotangents = args[:num_primals], args[num_primals:]
+        linear = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in avals]
+        return tuple(jax.linear_transpose(lambda *l: f(*primals, *l), *linear)(tuple(cotangents)))
+
+    return transposed
+
+
+def _transpose(cotangents, *args, f, num_linear):
+    num_primals = len(args) - num_linear
+    primals, linear = args[:num_primals], args[num_primals:]
+    if not all(is_linear(x) for x in linear):
+        # Some tangents are known numbers: the op is affine in the others, and their part drops out.
+        moving = tuple(is_linear(x) for x in linear)
+        known = [x for x in linear if not is_linear(x)]
+        f = _with_known(f, num_primals, moving)
+        primals, linear = (*primals, *known), [x for x in linear if is_linear(x)]
+    else:
+        moving = (True,) * num_linear
+    avals = tuple((x.aval.shape, x.aval.dtype) for x in linear)
+    given = align_varying(*primals, *[dense(c) for c in cotangents])
+    f_t = _transpose_of(f, len(primals), avals)
+    outs = iter(map_p.bind(*given, f=f_t, num_linear=len(cotangents)))
+    return [None] * num_primals + [next(outs) if m else None for m in moving]
+
+
+@functools.lru_cache(maxsize=None)
+def _with_known(f, num_primals, moving):
+    num_known = moving.count(False)
+
+    def rearranged(*args):
+        primals = args[:num_primals]
+        known = iter(jnp.zeros_like(x) for x in args[num_primals : num_primals + num_known])
+        free = iter(args[num_primals + num_known :])
+        return f(*primals, *[next(free) if m else next(known) for m in moving])
+
+    return rearranged
+
+
+@functools.lru_cache(maxsize=None)
+def _batched(f, dims):
+    return jax.vmap(f, in_axes=dims)
+
+
+def _batch(args, dims, *, f, num_linear):
+    outs = map_p.bind(*args, f=_batched(f, tuple(dims)), num_linear=num_linear)
+    return outs, [0] * len(outs)
+
+
+set_jvp(map_p, _jvp)
+set_transpose(map_p, _transpose)
+set_batching(map_p, _batch)
+
+
+def _equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from _equations(inner)
+
+
+def check_elementwise(f: Callable, *args: Any, what: str) -> None:
+    """Raise `ValueError` if `f(*args)` mixes the neurons of its arguments.
+
+    **Arguments:**
+
+    - `f`: the function one would map.
+    - `args`: PyTrees of arrays or of their shapes; leaves have shape `(size,)` or `()`.
+    - `what`: whose step it is, for the error.
+    """
+    for equation in _equations(jax.make_jaxpr(f)(*args).jaxpr):
+        name = equation.primitive.name
+        if any(x.aval.shape != () for x in equation.invars) and name.startswith(tuple(_MIXING)):
+            raise ValueError(
+                explain(
+                    f"{what}: its step must be elementwise over neurons",
+                    got=name,
+                    expected="no operation that mixes neurons",
+                    mend="Neurons act on each other through a Projection.",
+                )
+            )
+
+
+def map_neurons(f: Callable, *args: Any) -> Any:
+    """`f(*args)` for a function elementwise over neurons, as one op.
+
+    **Arguments:**
+
+    - `f`: a hashable function (one of a module, not a fresh closure: it names the op, and an equal
+      `f` on arguments of equal structure is not traced again).
+    - `args`: PyTrees of arrays of shape `(size,)`, one number a neuron, or `()`, shared.
+
+    **Returns:**
+
+    What `f` returns. Differentiable in both modes to any order, batched by `vmap`.
+    """
+    leaves, structure = jax.tree.flatten(args)
+    out_structure = jax.tree.structure(jax.eval_shape(f, *args))
+    leaves = align_varying(*[jnp.asarray(x) for x in leaves])
+    outs = map_p.bind(*leaves, f=_Flat(f, structure), num_linear=0)
+    return jax.tree.unflatten(out_structure, outs)

@@ -1,0 +1,185 @@
+"""What the ops need of JAX's machinery for primitives. The one file that knows it.
+
+Every op of the library is a `Primitive` with a lowering in plain JAX, the definition of what it
+computes, and for some a second lowering to a handler of the native library. Batching is one rule
+for all: an op has `batch` leading axes, each operand has all of them, and an axis along which an
+operand does not vary has length one.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from ..core import explain
+from ._native import native_library
+
+
+IMPLEMENTATIONS = ("auto", "jax", "native")
+
+
+def check_impl(impl: str) -> str:
+    """`impl` if it names an implementation that is there, else a clear error."""
+    if impl not in IMPLEMENTATIONS:
+        raise ValueError(explain("impl", got=impl, expected=f"one of {IMPLEMENTATIONS}"))
+    if impl == "native" and native_library() is None:
+        raise ValueError(
+            explain(
+                "impl",
+                got=impl,
+                expected="the native library to be installed",
+                mend="Reinstall where a C++17 compiler is at hand, or use impl='auto'.",
+            )
+        )
+    return impl
+
+
+def _varying_axes(x) -> frozenset:
+    return frozenset(jax.typeof(x).manual_axis_type.varying)
+
+
+def align_varying(*args):
+    """Operands typed as varying over the same axes of a `shard_map`, as primitives want them."""
+    axes = frozenset().union(*map(_varying_axes, args))
+    missing = [tuple(sorted(axes - _varying_axes(x))) for x in args]
+    return [jax.lax.pcast(x, m, to="varying") if m else x for x, m in zip(args, missing, strict=True)]
+
+
+def like(aval, shape: Sequence[int], dtype=None):
+    """An abstract value of another shape that varies over the same mesh axes as `aval`."""
+    return aval.update(shape=tuple(shape), dtype=dtype or aval.dtype, weak_type=False)
+
+
+def _one_device_each(ctx) -> bool:
+    """Whether the program being lowered runs on one device, or is manual over all mesh axes.
+
+    Only then is an opaque call safe: under automatic sharding XLA would replicate it silently.
+    """
+    context = ctx.module_context.axis_context
+    if isinstance(context, mlir.SPMDAxisContext):
+        return set(context.manual_axes) == set(context.mesh.axis_names)
+    return isinstance(context, mlir.ShardingContext) and context.num_devices == 1
+
+
+def new_primitive(name: str, abstract_eval: Callable, reference: Callable) -> Primitive:
+    """A primitive of several results, defined by `reference` in plain JAX on every platform."""
+    primitive = Primitive(f"brainjax_{name}")
+    primitive.multiple_results = True
+    primitive.def_abstract_eval(abstract_eval)
+
+    @functools.lru_cache(maxsize=None)
+    def compiled(params):
+        return jax.jit(lambda *args: primitive.bind(*args, **dict(params)))
+
+    def impl(*args, **params):
+        if jax.config.jax_disable_jit:
+            return reference(*args, **params)
+        return compiled(tuple(sorted(params.items())))(*args)
+
+    primitive.def_impl(impl)
+    mlir.register_lowering(primitive, mlir.lower_fun(reference, multiple_results=True))
+    return primitive
+
+
+def lower_natively(
+    primitive: Primitive, reference: Callable, target: str, attributes: Callable, aliases: Callable
+) -> None:
+    """Lower `primitive` on the CPU to the handler `target` where that is safe.
+
+    **Arguments:**
+
+    - `attributes`: maps the parameters of a call to the attributes of the handler.
+    - `aliases`: maps them to `{operand: result}`, the buffers that are updated in place.
+    """
+    plain = mlir.lower_fun(reference, multiple_results=True)
+
+    def rule(ctx, *operands, **params):
+        platforms = ctx.module_context.platforms
+        usable = native_library() is not None and len(platforms) == 1 and _one_device_each(ctx)
+        if params["impl"] == "jax" or not usable:
+            return plain(ctx, *operands, **params)
+        call = jax.ffi.ffi_lowering(target, operand_output_aliases=aliases(ctx.avals_in, **params))
+        return call(ctx, *operands, **attributes(**params))
+
+    mlir.register_lowering(primitive, rule, platform="cpu")
+
+
+def batch_by_leading_axis(primitive: Primitive, expanded: Callable) -> None:
+    """Give `primitive` the batching rule of this library.
+
+    **Arguments:**
+
+    - `expanded`: maps the parameters of a call to the operands (a set of positions) that must have
+      the full length of every batch axis, because they are updated in place.
+    """
+
+    def rule(args, dims, *, batch, **params):
+        size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
+        full = expanded(**params)
+        moved = []
+        for i, (x, d) in enumerate(zip(args, dims, strict=True)):
+            x = jnp.expand_dims(x, 0) if d is None else jnp.moveaxis(x, d, 0)
+            moved.append(jnp.broadcast_to(x, (size, *x.shape[1:])) if i in full else x)
+        outs = primitive.bind(*moved, batch=batch + 1, **params)
+        same = [x.shape[0] != size for x in outs]
+        return (
+            [jnp.squeeze(x, 0) if s else x for x, s in zip(outs, same, strict=True)],
+            [None if s else 0 for s in same],
+        )
+
+    batching.primitive_batchers[primitive] = rule
+
+
+def over_batch(f: Callable, batch: int, args: Sequence) -> list:
+    """`f(*args)` mapped over `batch` leading axes; axes of length one are shared."""
+    if batch == 0:
+        return f(*args)
+    axes = [None if x.shape[0] == 1 else 0 for x in args]
+    if all(a is None for a in axes):
+        outs = over_batch(f, batch - 1, [x[0] for x in args])
+        return [x[None] for x in outs]
+    inner = [x[0] if a is None else x for x, a in zip(args, axes, strict=True)]
+    return jax.vmap(lambda *a: over_batch(f, batch - 1, a), in_axes=axes)(*inner)
+
+
+def is_zero(tangent) -> bool:
+    """Whether a tangent is symbolically zero."""
+    return isinstance(tangent, ad.Zero)
+
+
+def add_tangents(a, b):
+    """The sum of two tangents, either of which may be symbolically zero."""
+    return ad.add_tangents(a, b)
+
+
+def dense(tangent):
+    """A tangent as an array, zeros if it is symbolically zero."""
+    return ad.instantiate_zeros(tangent)
+
+
+def zero_tangent(x):
+    """The symbolic zero tangent of a value."""
+    return ad.Zero(jax.typeof(x).to_tangent_aval())
+
+
+def is_linear(operand) -> bool:
+    """Whether an operand of a transpose rule is one that the op is linear in."""
+    return ad.is_undefined_primal(operand)
+
+
+def set_jvp(primitive: Primitive, rule: Callable) -> None:
+    """Register the forward-mode rule of a primitive."""
+    ad.primitive_jvps[primitive] = rule
+
+
+def set_transpose(primitive: Primitive, rule: Callable) -> None:
+    """Register the transpose rule of a primitive."""
+    ad.primitive_transposes[primitive] = rule
+
+
+def set_batching(primitive: Primitive, rule: Callable) -> None:
+    """Register a batching rule of its own for a primitive."""
+    batching.primitive_batchers[primitive] = rule

@@ -1,0 +1,82 @@
+"""Checking what a user hands to a driver, before anything is traced."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core import explain, near_miss
+from ..network import BuiltNetwork
+
+
+def check_built(built: Any, who: str) -> None:
+    """Raise `TypeError` unless `built` came from `brainjax.build`."""
+    if not isinstance(built, BuiltNetwork):
+        raise TypeError(
+            explain(
+                f"{who}: network",
+                got=type(built).__name__,
+                expected="a built network",
+                mend="Make one by bj.build(network, dt=0.1, key=jax.random.key(0)).",
+            )
+        )
+
+
+def check_inputs(
+    built: BuiltNetwork, inputs: Mapping[str, Any] | None, num_steps: int
+) -> dict[str, jax.Array]:
+    """Inputs as arrays with a leading axis of `num_steps`, checked against the network."""
+    checked = {}
+    for target, values in (inputs or {}).items():
+        population, _, receptor = str(target).partition(".")
+        if population not in built.populations:
+            raise ValueError(
+                explain("inputs: key", got=target, expected="'population' or 'population.receptor'")
+                + " "
+                + near_miss(population, built.names)
+            )
+        receptors = built.populations[population].receptors
+        if receptor and receptor not in receptors:
+            raise ValueError(
+                explain("inputs: key", got=target, expected=f"a receptor of '{population}'")
+                + " "
+                + near_miss(receptor, receptors)
+            )
+        size = built.populations[population].size
+        shape = np.shape(values)
+        if shape not in ((num_steps,), (num_steps, size)):
+            raise ValueError(
+                explain(
+                    f"inputs[{target!r}]",
+                    got=f"shape {shape}",
+                    expected=f"({num_steps},) or ({num_steps}, {size}): steps, neurons",
+                )
+            )
+        checked[target] = jnp.asarray(values, built.dt_leaf.dtype)
+    return checked
+
+
+def steps_of(duration: Any, dt: float, what: str) -> int:
+    """`duration` in steps; refused if `dt` does not divide it."""
+    if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)):
+        raise TypeError(explain(what, got=duration, expected="a number in ms"))
+    steps = float(duration) / dt if np.isfinite(duration) else -1.0
+    if steps < 0 or abs(steps - round(steps)) > 1e-6 * max(steps, 1):
+        near = dt * max(round(steps), 0)
+        raise ValueError(
+            explain(
+                what,
+                got=duration,
+                expected=f"a multiple of dt = {dt} ms",
+                mend=f"The nearest is {near:g}." if np.isfinite(duration) else "",
+            )
+        )
+    return round(steps)
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether a JAX transformation is under way: an argument is traced, or what is made now."""
+    leaves = [*jax.tree.leaves(trees), jnp.zeros(()) + 1]
+    return any(isinstance(x, jax.core.Tracer) for x in leaves)

@@ -1,0 +1,302 @@
+"""Recorders: what is kept of a run. `init`, `step`, `finish`, the same for every driver.
+
+`init` makes what a recorder carries through the steps; `step` sees the state at the end of a step
+and returns the carry and what is stacked over steps; `finish` turns a list of blocks (carry, stack,
+first step) into the record. `simulate` passes the blocks of its chunks, on the host; `rollout` one
+block, whose arrays may be traced.
+"""
+
+import abc
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core import explain, near_miss
+from ..network import BuiltNetwork, NetworkState
+from ..ops import log_events
+from ._records import RateRecord, SpikeLog, SpikeTrains, TraceRecord, check_capacity
+
+
+class Block(NamedTuple):
+    """What a recorder kept of consecutive steps."""
+
+    carry: Any
+    stack: Any  # leading axis: steps
+    first: Any  # index of the first step
+    num_steps: int
+
+
+def _concatenate(parts: Sequence[Any]) -> Any:
+    host = not any(isinstance(p, jax.core.Tracer) for p in parts)
+    return parts[0] if len(parts) == 1 else (np if host else jnp).concatenate(parts)
+
+
+class Recorder(eqx.Module):
+    """Keeps something of a run."""
+
+    population: eqx.AbstractVar[str]
+
+    def check(self, built: BuiltNetwork) -> None:
+        """Raise `ValueError` if `built` does not have what is to be recorded."""
+        if self.population not in built.populations:
+            raise ValueError(
+                explain(
+                    f"{type(self).__name__}: population",
+                    got=self.population,
+                    expected="a population of the network",
+                )
+                + " "
+                + near_miss(self.population, built.names)
+            )
+
+    @abc.abstractmethod
+    def init(self, built: BuiltNetwork, num_steps: int) -> Any:
+        """What is carried through `num_steps` steps."""
+
+    @abc.abstractmethod
+    def step(self, built: BuiltNetwork, carry: Any, state: NetworkState) -> tuple[Any, Any]:
+        """`(carry, kept)` after a step; `kept` is stacked over steps."""
+
+    @abc.abstractmethod
+    def finish(self, built: BuiltNetwork, blocks: Sequence[Block]) -> Any:
+        """The record, from the blocks in order."""
+
+
+def _first_time(built: BuiltNetwork, block: Block):
+    first = block.first
+    return (first if isinstance(first, jax.core.Tracer) else int(first)) * built.dt
+
+
+class Spikes(Recorder):
+    """Every spike of a population: neuron and time.
+
+    **Arguments:**
+
+    - `population`: its name.
+    - `capacity`: room for spikes, per chunk in `simulate` and in all in `rollout`. By default
+      enough for a mean rate of 1000 Hz. More spikes than room is an error, never a loss.
+
+    **Returns:**
+
+    `SpikeTrains` from `simulate`; from `rollout` a `SpikeLog`, whose `trains()` gives them.
+    """
+
+    population: str = eqx.field(static=True)
+    capacity: int | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self):
+        if self.capacity is not None and (
+            isinstance(self.capacity, bool) or not isinstance(self.capacity, int) or self.capacity < 1
+        ):
+            raise ValueError(
+                explain("Spikes: capacity", got=self.capacity, expected="an integer of at least 1")
+            )
+
+    def _capacity(self, built, num_steps):
+        size = built.populations[self.population].size
+        usual = max(math.ceil(size * num_steps * built.dt), 4 * size)
+        return self.capacity or max(min(usual, size * num_steps), 1)
+
+    def init(self, built, num_steps):
+        log = jnp.zeros(self._capacity(built, num_steps), jnp.int32)
+        return log, jnp.zeros((), jnp.int32)
+
+    def step(self, built, carry, state):
+        log, length = log_events(*carry, state.spikes[self.population], impl=built.impl)
+        return (log, length), length - carry[1]
+
+    def finish(self, built, blocks):
+        size = built.populations[self.population].size
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(blocks)) or isinstance(
+            blocks[0].carry[0], jax.Array
+        ):
+            ((log, length), counts, first, _), = blocks
+            return SpikeLog(
+                log, counts, length, jnp.asarray(first), built.dt_leaf, jnp.asarray(size)
+            )
+        neurons, steps = [], []
+        for (log, length), counts, first, _ in blocks:
+            check_capacity(f"Spikes('{self.population}')", int(length), log.shape[0])
+            neurons.append(log[: int(length)])
+            steps.append(int(first) + np.repeat(np.arange(len(counts)), counts))
+        start, stop = int(blocks[0].first), int(blocks[-1].first) + blocks[-1].num_steps
+        return SpikeTrains(
+            np.concatenate(neurons),
+            (np.concatenate(steps) + 1) * built.dt,
+            size,
+            start * built.dt,
+            stop * built.dt,
+        )
+
+
+class SpikeCount(Recorder):
+    """How many spikes each neuron of a population emitted; differentiable.
+
+    **Returns:**
+
+    An array of shape `(size,)`.
+    """
+
+    population: str = eqx.field(static=True)
+
+    def init(self, built, num_steps):
+        del num_steps
+        return jnp.zeros(built.populations[self.population].size, built.dt_leaf.dtype)
+
+    def step(self, built, carry, state):
+        return carry + state.spikes[self.population], None
+
+    def finish(self, built, blocks):
+        counts = [b.carry for b in blocks]
+        return counts[0] if len(counts) == 1 else np.sum(np.asarray(counts, np.float64), axis=0)
+
+
+class PopulationRate(Recorder):
+    """The mean rate of a population over time; differentiable.
+
+    **Arguments:**
+
+    - `population`: its name.
+    - `bin`: width of the bins, ms, a multiple of dt; a last bin may be shorter. One step if `None`.
+
+    **Returns:**
+
+    A `RateRecord` in Hz.
+    """
+
+    population: str = eqx.field(static=True)
+    bin: float | None = eqx.field(default=None, static=True)
+
+    def check(self, built):
+        Recorder.check(self, built)
+        if self.bin is not None:
+            steps = self.bin / built.dt if np.isfinite(self.bin) else 0
+            if round(steps) < 1 or abs(steps - round(steps)) > 1e-6 * steps:
+                raise ValueError(
+                    explain(
+                        "PopulationRate: bin", got=self.bin, expected=f"a multiple of dt = {built.dt} ms"
+                    )
+                )
+
+    def init(self, built, num_steps):
+        del built, num_steps
+
+    def step(self, built, carry, state):
+        return carry, jnp.mean(state.spikes[self.population])
+
+    def finish(self, built, blocks):
+        fraction = _concatenate([b.stack for b in blocks])
+        steps = 1 if self.bin is None else round(self.bin / built.dt)
+        whole = len(fraction) // steps
+        rate = fraction[: whole * steps].reshape(whole, steps).mean(axis=1)
+        if len(fraction) > whole * steps:
+            rate = _concatenate([rate, fraction[whole * steps :].mean(keepdims=True)])
+        time = _first_time(built, blocks[0]) + np.arange(len(rate)) * steps * built.dt
+        return RateRecord(time, rate * (1000 / built.dt))
+
+
+class Trace(Recorder):
+    """A field of the state of some neurons at the end of every step; differentiable.
+
+    **Arguments:**
+
+    - `population`: its name.
+    - `field`: as the model's docstring lists it (`"v"`), `"receptor.field"` (`"ampa.g"`), or
+      `"spikes"`.
+    - `neurons`: indices; all if `None`.
+
+    **Returns:**
+
+    A `TraceRecord` in the unit of the field.
+    """
+
+    population: str = eqx.field(static=True)
+    field: str = eqx.field(static=True)
+    neurons: tuple[int, ...] | None = eqx.field(
+        default=None,
+        static=True,
+        converter=lambda x: None if x is None else tuple(np.ravel(np.asarray(x)).tolist()),
+    )
+
+    def check(self, built):
+        Recorder.check(self, built)
+        population = built.populations[self.population]
+        known = (*population.observable(), "spikes")
+        if self.field not in known:
+            raise ValueError(
+                explain(
+                    f"Trace('{self.population}'): field",
+                    got=self.field,
+                    expected="a field of the state",
+                )
+                + " "
+                + near_miss(self.field, known)
+            )
+        for i in self.neurons or ():
+            if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < population.size:
+                raise ValueError(
+                    explain(
+                        f"Trace('{self.population}'): neurons",
+                        got=i,
+                        expected=f"indices in 0..{population.size - 1}",
+                    )
+                )
+
+    def init(self, built, num_steps):
+        del built, num_steps
+
+    def step(self, built, carry, state):
+        population = built.populations[self.population]
+        values = (
+            state.spikes[self.population]
+            if self.field == "spikes"
+            else population.observe(state.populations[self.population])[self.field]
+        )
+        return carry, values if self.neurons is None else values[np.asarray(self.neurons, np.int32)]
+
+    def finish(self, built, blocks):
+        value = _concatenate([b.stack for b in blocks])
+        time = _first_time(built, blocks[0]) + np.arange(1, len(value) + 1) * built.dt
+        size = built.populations[self.population].size
+        return TraceRecord(time, value, tuple(range(size)) if self.neurons is None else self.neurons)
+
+
+def check_recorders(built: BuiltNetwork, record: Mapping[str, Recorder] | None) -> dict[str, Recorder]:
+    """The recorders, each checked against the network."""
+    if record is None:
+        return {}
+    if not isinstance(record, Mapping):
+        raise TypeError(
+            explain(
+                "record",
+                got=record,
+                expected="a mapping from names to recorders",
+                mend="For example record={'spikes': bj.Spikes('exc')}.",
+            )
+        )
+    for name, recorder in record.items():
+        if not isinstance(recorder, Recorder):
+            raise TypeError(explain(f"record[{name!r}]", got=recorder, expected="a recorder"))
+        recorder.check(built)
+    return dict(record)
+
+
+def step_all(recorders: Mapping[str, Recorder], built, carries, state) -> tuple[dict, dict]:
+    """One step of every recorder."""
+    stepped = {n: r.step(built, carries[n], state) for n, r in recorders.items()}
+    return {n: s[0] for n, s in stepped.items()}, {n: s[1] for n, s in stepped.items()}
+
+
+def finish_all(recorders: Mapping[str, Recorder], built, blocks: Sequence[Block]) -> dict[str, Any]:
+    """The records of blocks whose carry and stack are dicts over the recorders."""
+    return {
+        n: r.finish(built, [b._replace(carry=b.carry[n], stack=b.stack[n]) for b in blocks])
+        for n, r in recorders.items()
+    }
+
+

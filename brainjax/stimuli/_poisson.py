@@ -1,0 +1,73 @@
+"""Poisson numbers by inversion of their distribution, from integer random bits.
+
+One word of 32 bits a neuron and step is compared with integer thresholds. Thresholds are the
+survival function P(N > n), summed from its far end so that small probabilities keep their digits:
+the number of events is how many thresholds exceed the bits.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..core import explain, is_concrete
+
+_TAIL = 2.0**-33
+
+
+def largest_count(mean: float) -> int:
+    """The least n with P(N > n) below the resolution of the bits, for a Poisson N of this mean."""
+    term = total = math.exp(-mean)
+    n = 0
+    while 1 - total > _TAIL and term > 0 and n < 10_000:
+        n += 1
+        term *= mean / n
+        total += term
+        if n > mean and term < _TAIL / 4:
+            break
+    return n
+
+
+def poisson_counts(
+    bits: Int[Array, " size"], mean: Float[Array, "..."], max_events: int
+) -> Float[Array, " size"]:
+    """A Poisson number of mean `mean` (shape `()` or `(size,)`) from 32 random bits each."""
+    safe = jnp.where(mean > 0, mean, 1)
+    log_mean = jnp.log(safe)
+    survival = jnp.zeros_like(mean)
+    count = jnp.zeros_like(bits, jnp.int32)
+    for n in reversed(range(1, max_events + 1)):
+        survival = survival + jnp.exp(n * log_mean - safe - math.lgamma(n + 1))
+        threshold = (jnp.minimum(survival, 1 - 2**-24) * 2.0**32).astype(jnp.uint32)
+        count = count + (bits < threshold).astype(jnp.int32)
+    return jnp.where(mean > 0, count, 0).astype(mean.dtype)
+
+
+MAX_MEAN = 50.0
+
+
+def events_per_step(rate, dt: float, max_events: int | None, what: str) -> int:
+    """How many events a step must be able to hold; refuses rates that a step cannot resolve."""
+    if max_events is not None:
+        return max_events
+    if not is_concrete(rate):
+        raise ValueError(
+            explain(
+                f"{what}: rate",
+                got="a traced value",
+                expected="max_events=... beside it",
+                mend="The most events in a step must be known before tracing: pass max_events.",
+            )
+        )
+    mean = float(np.max(np.asarray(rate))) * dt / 1000
+    if mean > MAX_MEAN:
+        raise ValueError(
+            explain(
+                f"{what}: rate",
+                got=mean * 1000 / dt,
+                expected=f"at most {MAX_MEAN} events a step ({MAX_MEAN * 1000 / dt:g} Hz)",
+                mend="Use fewer, stronger events, or a smaller dt.",
+            )
+        )
+    return max(largest_count(mean), 1)

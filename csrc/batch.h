@@ -1,0 +1,126 @@
+// Operands of a handler: typed pointers, and where each example of a batch lies in them.
+//
+// An op has `batch` leading axes. Every operand has all of them; an axis along which an operand does
+// not vary has length one. `Batch` walks the examples; `at(operand)` is the operand of an example.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace brainjax {
+
+namespace ffi = xla::ffi;
+
+struct Operand {
+  char* data = nullptr;
+  std::vector<int64_t> dims;
+  int64_t item = 0;
+
+  int64_t bytes() const {
+    int64_t n = item;
+    for (int64_t d : dims) n *= d;
+    return n;
+  }
+};
+
+inline Operand operand(ffi::AnyBuffer buffer) {
+  auto dims = buffer.dimensions();
+  return {static_cast<char*>(buffer.untyped_data()), {dims.begin(), dims.end()},
+          static_cast<int64_t>(ffi::ByteWidth(buffer.element_type()))};
+}
+
+inline std::vector<Operand> operands(ffi::RemainingArgs args) {
+  std::vector<Operand> out;
+  out.reserve(args.size());
+  for (size_t i = 0; i < args.size(); ++i) out.push_back(operand(*args.get<ffi::AnyBuffer>(i)));
+  return out;
+}
+
+inline std::vector<Operand> operands(ffi::RemainingRets rets) {
+  std::vector<Operand> out;
+  out.reserve(rets.size());
+  for (size_t i = 0; i < rets.size(); ++i) out.push_back(operand(**rets.get<ffi::AnyBuffer>(i)));
+  return out;
+}
+
+// What an aliased result starts from: the same buffer, or a copy where XLA gave another.
+inline void carry_over(const Operand& from, const Operand& to) {
+  if (from.data != to.data) std::memcpy(to.data, from.data, to.bytes());
+}
+
+class Batch {
+ public:
+  Batch(int64_t rank, const Operand& full) : rank_(rank), index_(rank, 0) {
+    dims_.assign(full.dims.begin(), full.dims.begin() + rank);
+    for (int64_t d : dims_) size_ *= d;
+  }
+
+  int64_t size() const { return size_; }
+
+  void go_to(int64_t example) {
+    for (int64_t i = rank_ - 1; i >= 0; --i) {
+      index_[i] = example % dims_[i];
+      example /= dims_[i];
+    }
+  }
+
+  // The elements of one example.
+  int64_t length(const Operand& x) const {
+    int64_t n = 1;
+    for (size_t i = rank_; i < x.dims.size(); ++i) n *= x.dims[i];
+    return n;
+  }
+
+  bool is_scalar(const Operand& x) const { return static_cast<int64_t>(x.dims.size()) == rank_; }
+
+  template <class T>
+  T* at(const Operand& x) const {
+    int64_t stride = length(x), offset = 0;
+    for (int64_t i = rank_ - 1; i >= 0; --i) {
+      if (x.dims[i] != 1) offset += index_[i] * stride;
+      stride *= x.dims[i];
+    }
+    return reinterpret_cast<T*>(x.data) + offset;
+  }
+
+ private:
+  int64_t rank_, size_ = 1;
+  std::vector<int64_t> dims_, index_;
+};
+
+inline int64_t modulo(int64_t a, int64_t n) { return ((a % n) + n) % n; }
+
+// Calls `visit(i)` for each i with x[i] != 0 (or y[i] != 0), ascending. Silence costs a compare.
+template <class T, class Visit>
+inline void for_each_event(const T* x, const T* y, int64_t n, Visit visit) {
+  constexpr int64_t kBlock = 32;
+  int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    bool any = false;
+    for (int64_t j = i; j < i + kBlock; ++j) any |= x[j] != 0;
+    if (y) {
+      for (int64_t j = i; j < i + kBlock; ++j) any |= y[j] != 0;
+    }
+    if (!any) continue;
+    for (int64_t j = i; j < i + kBlock; ++j) {
+      if (x[j] != 0 || (y && y[j] != 0)) visit(j);
+    }
+  }
+  for (; i < n; ++i) {
+    if (x[i] != 0 || (y && y[i] != 0)) visit(i);
+  }
+}
+
+// Calls f with a null pointer of the floating type of `element_type`.
+template <class F>
+inline ffi::Error with_float(ffi::DataType element_type, F f) {
+  if (element_type == ffi::F32) return f(static_cast<float*>(nullptr));
+  if (element_type == ffi::F64) return f(static_cast<double*>(nullptr));
+  return ffi::Error::InvalidArgument("brainjax: weights and spikes must be float32 or float64");
+}
+
+}  // namespace brainjax
