@@ -94,27 +94,6 @@ class Batch {
 
 inline int64_t modulo(int64_t a, int64_t n) { return ((a % n) + n) % n; }
 
-// Calls `visit(i)` for each i with x[i] != 0 (or y[i] != 0), ascending. Silence costs a compare.
-template <class T, class Visit>
-inline void for_each_event(const T* x, const T* y, int64_t n, Visit visit) {
-  constexpr int64_t kBlock = 32;
-  int64_t i = 0;
-  for (; i + kBlock <= n; i += kBlock) {
-    bool any = false;
-    for (int64_t j = i; j < i + kBlock; ++j) any |= x[j] != 0;
-    if (y) {
-      for (int64_t j = i; j < i + kBlock; ++j) any |= y[j] != 0;
-    }
-    if (!any) continue;
-    for (int64_t j = i; j < i + kBlock; ++j) {
-      if (x[j] != 0 || (y && y[j] != 0)) visit(j);
-    }
-  }
-  for (; i < n; ++i) {
-    if (x[i] != 0 || (y && y[i] != 0)) visit(i);
-  }
-}
-
 // Calls f with a null pointer of the floating type of `element_type`.
 template <class F>
 inline ffi::Error with_float(ffi::DataType element_type, F f) {

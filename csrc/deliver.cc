@@ -3,7 +3,11 @@
 // The order of a sum is part of the contract (same bits for both pending forms, any layout):
 // longest delay first, then source by its index in the network, then projection, then synapse.
 
+#include <algorithm>
+#include <type_traits>
+
 #include "batch.h"
+#include "events.h"
 
 namespace brainjax {
 namespace {
@@ -70,8 +74,7 @@ void push_example(T* ring, int64_t num_slots, int64_t num_targets, int64_t head,
                   const std::vector<int64_t>& sizes, const std::vector<Projection<T>>& all,
                   const std::vector<std::vector<int>>& of_population) {
   for (size_t p = 0; p < x_dot.size(); ++p) {
-    const T* spikes = x.empty() ? nullptr : x[p];
-    for_each_event<T>(x_dot[p], spikes, sizes[p], [&](int64_t i) {
+    const auto push_source = [&](int64_t i) {
       for (int j : of_population[p]) {
         const Projection<T>& row = all[j];
         for (int64_t g = row.source_ptr[i]; g < row.source_ptr[i + 1]; ++g) {
@@ -79,16 +82,18 @@ void push_example(T* ring, int64_t num_slots, int64_t num_targets, int64_t head,
           const int64_t first = row.group_ptr[g], last = row.group_ptr[g + 1];
           if (!row.weight_dot) {
             add_synapses(sum, row, first, last, x_dot[p][i]);
-          } else {
-            const T a = x_dot[p][i], b = spikes[i];
-            for (int64_t s = first; s < last; ++s) {
-              const int64_t k = s * row.stride;
-              sum[row.target[s]] += row.weight[k] * a + row.weight_dot[k] * b;
-            }
+            continue;
+          }
+          const T a = x_dot[p][i], b = x[p][i];
+          for (int64_t s = first; s < last; ++s) {
+            const int64_t k = s * row.stride;
+            sum[row.target[s]] += row.weight[k] * a + row.weight_dot[k] * b;
           }
         }
       }
-    });
+    };
+    if (x.empty()) for_each_event(x_dot[p], sizes[p], push_source);
+    else for_each_event(x_dot[p], x[p], sizes[p], push_source);
   }
   T* slot = ring + modulo(head, num_slots) * num_targets;
   std::memcpy(due, slot, num_targets * sizeof(T));
@@ -191,7 +196,7 @@ void remember(const Held<T>& held, const T* spikes, int64_t slot) {
   int32_t* neuron = held.neuron + slot * held.size;
   T* value = held.value + slot * held.size;
   int32_t count = 0;
-  for_each_event<T>(spikes, nullptr, held.size, [&](int64_t i) {
+  for_each_event(spikes, held.size, [&](int64_t i) {
     neuron[count] = static_cast<int32_t>(i);
     value[count++] = spikes[i];
   });
@@ -268,7 +273,7 @@ ffi::Error log_events(ffi::RemainingArgs remaining, ffi::RemainingRets results, 
       int32_t* log = batch.at<int32_t>(rets[0]);
       int32_t* length = batch.at<int32_t>(rets[1]);
       const int64_t capacity = batch.length(rets[0]);
-      for_each_event<T>(batch.at<T>(args[2]), nullptr, batch.length(args[2]), [&](int64_t i) {
+      for_each_event(batch.at<T>(args[2]), batch.length(args[2]), [&](int64_t i) {
         if (*length < capacity) log[*length] = static_cast<int32_t>(i);
         ++*length;
       });

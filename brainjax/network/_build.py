@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..core import HostStream, Instant, explain, float_dtype, is_concrete
+from ..core import HostStream, explain, float_dtype, is_concrete
 from ..ops import check_elementwise, check_impl
 from ..stimuli import Source
 from ._built import BuiltNetwork, BuiltProjection, ports_of
@@ -128,10 +128,9 @@ def _check_elementwise(name: str, population: Population, dt: float) -> None:
     input = PopulationInput(
         jax.ShapeDtypeStruct((), float_dtype()), {r: one for r in population.receptors}
     )
-    at = Instant(
-        jnp.zeros((), jnp.int32), jnp.asarray(dt, float_dtype()), population.stream(words, name)
-    )
-    args = (population.neuron, dict(population.receptors), (), state, input, at)
+    dt_leaf = jnp.asarray(dt, float_dtype())
+    fixed = (population.neuron, dict(population.receptors), (), dt_leaf)
+    args = (*fixed, population.stream(words, name), state, input, jnp.zeros((), jnp.int32))
     check_elementwise(population_step, *args, what=f"Population '{name}'")
 
 

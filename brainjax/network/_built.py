@@ -191,8 +191,6 @@ class BuiltNetwork(Dynamics):
         - `initial`: population to fields, replacing its own: `{"exc": {"v": -60.0}}`.
         - `history`: keep pending spikes as a history: faster, without derivatives. `simulate` does.
         """
-        words = key_words(key)
-        dtype = float_dtype()
         for name in initial or {}:
             if name not in self.populations:
                 raise ValueError(
@@ -200,20 +198,7 @@ class BuiltNetwork(Dynamics):
                     + " "
                     + near_miss(name, self.names)
                 )
-        populations = {
-            n: p.init_state(stream=p.stream(words, n), initial=(initial or {}).get(n))
-            for n, p in self.populations.items()
-        }
-        sizes = tuple(self.populations[n].size for n in self.sources)
-        return NetworkState(
-            steps=jnp.zeros((), jnp.int32),
-            words=words,
-            populations=populations,
-            spikes={n: jnp.zeros(p.size, dtype) for n, p in self.populations.items()},
-            pending=empty_history(self.layout, sizes, dtype)
-            if history
-            else empty_ring(self.layout, dtype),
-        )
+        return _init_state(self, key, initial or {}, history)
 
     def at(self, state: NetworkState, name: str) -> Instant:
         """When and with which random numbers population `name` takes its next step."""
@@ -283,6 +268,20 @@ class BuiltNetwork(Dynamics):
             size = self.populations[name].size
             arrivals[name][receptor] = jax.lax.slice_in_dim(due, begin, begin + size)
         return arrivals, pending, slack
+
+
+@eqx.filter_jit  # whoever calls it, the same compiled program draws the same bits
+def _init_state(built: BuiltNetwork, key, initial, history: bool) -> NetworkState:
+    words = key_words(key)
+    dtype = float_dtype()
+    populations = {
+        n: p.init_state(stream=p.stream(words, n), initial=initial.get(n))
+        for n, p in built.populations.items()
+    }
+    sizes = tuple(built.populations[n].size for n in built.sources)
+    empty = empty_history(built.layout, sizes, dtype) if history else empty_ring(built.layout, dtype)
+    spikes = {n: jnp.zeros(p.size, dtype) for n, p in built.populations.items()}
+    return NetworkState(jnp.zeros((), jnp.int32), words, populations, spikes, empty)
 
 
 def _for_population(input: Mapping[str, Any], name: str) -> list[str]:

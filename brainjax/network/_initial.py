@@ -25,7 +25,7 @@ class Drawn(eqx.Module):
         """One value per neuron."""
         zero = jnp.zeros((), jnp.int32)
         u = stream.uniform(f"initial.{field}", zero, dtype)
-        return quantile(self.distribution, u)
+        return jax.lax.optimization_barrier(quantile(self.distribution, u))
 
 
 def quantile(distribution: Distribution, u: Float[Array, " size"]) -> Float[Array, " size"]:

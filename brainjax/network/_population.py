@@ -145,7 +145,7 @@ class Population(Dynamics):
             receptor, _, part = field.partition(".")
             value = jnp.broadcast_to(jnp.asarray(drawn.pop(field), dtype), (self.size,))
             receptors[receptor] = receptors[receptor]._replace(**{part: value})
-        neuron = self.neuron.init_state((self.size,), dtype=dtype, key=key, **drawn)
+        neuron = self.neuron.init_state((self.size,), key=key, **drawn)
         return PopulationState(neuron, receptors)
 
     def observe(self, state: PopulationState) -> dict[str, Array]:
@@ -160,8 +160,8 @@ class Population(Dynamics):
         """The names of what can be recorded."""
 
         def fields():
-            receptors = {n: r.init_state((1,), jnp.float32) for n, r in self.receptors.items()}
-            neuron = self.neuron.init_state((1,), dtype=jnp.float32)
+            receptors = {n: r.init_state((1,), float_dtype()) for n, r in self.receptors.items()}
+            neuron = self.neuron.init_state((1,))
             return {k: 0 for k in self.observe(PopulationState(neuron, receptors))}
 
         return tuple(jax.eval_shape(fields))
@@ -179,10 +179,10 @@ class Population(Dynamics):
         shared = tuple((s.target, s.amount(at=at)) for s in stimuli if not s.elementwise)
         for target, amount in shared:
             input = add_input(input, target, amount)
-        args = (self.neuron, dict(self.receptors), scattered, state, input, at)
+        fixed = (self.neuron, dict(self.receptors), scattered, at.dt, at.stream)
         if self.neuron.elementwise:
-            return map_neurons(population_step, *args)
-        return population_step(*args)
+            return map_neurons(population_step, fixed, state, input, at.index)
+        return population_step(*fixed, state, input, at.index)
 
 
 def add_input(input: PopulationInput, target: str, amount) -> PopulationInput:
@@ -194,12 +194,11 @@ def add_input(input: PopulationInput, target: str, amount) -> PopulationInput:
     return input._replace(arrivals=arrivals)
 
 
-def population_step(neuron, receptors, stimuli, state, input, at):
+def population_step(neuron, receptors, stimuli, dt, stream, state, input, index):
     """One step of a population, elementwise over its neurons if the model is."""
+    at = Instant(index, dt, stream)
     for stimulus in stimuli:
         input = add_input(input, stimulus.target, stimulus.amount(at=at))
     drive = Drive(receptors, state.receptors, input.current, input.arrivals)
     moved, spikes = neuron.step(state.neuron, drive, at=at)
-    return PopulationState(moved, drive.advance(at.dt)), spikes
-
-
+    return PopulationState(moved, drive.advance(dt)), spikes

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..core import Dynamics, Instant
+from ..core import Dynamics, Instant, float_dtype
 from ..ops import switch
 from ..synapses import Drive
 from ._surrogate import Surrogate
@@ -64,10 +64,10 @@ class SpikingNeuron(Dynamics):
     def observe(self, state: NeuronState) -> dict[str, Array]:
         """What can be recorded: name to values in the units of the docstring, `(size,)`."""
 
-    def init_state(self, shape=(), *, dtype=jnp.float32, key=None, **initial) -> NeuronState:
+    def init_state(self, shape=(), *, key=None, **initial) -> NeuronState:
         """The state before the first step, not refractory; `initial` sets fields, as `v`."""
         del key
-        membrane = self.init_membrane(shape, dtype, **initial)
+        membrane = self.init_membrane(shape, float_dtype(), **initial)
         return NeuronState(membrane, jnp.zeros(shape, jnp.int32))
 
     def step(

@@ -31,6 +31,10 @@ class LIF(SpikingNeuron):
     For `t_ref` after a spike v is held at v_reset; receptors run on, and jumps are discarded.
     Recorded: `v` (mV), `refractory` (steps left).
 
+    `surrogate` is the derivative that stands in for that of a spike. With `detach_reset` (the
+    default) no gradient passes through the reset: it jumps by many mV, and would multiply a
+    gradient by as much wherever a membrane lingers near threshold.
+
     Source: Rotter and Diesmann (1999), Exact digital simulation of time-invariant linear systems
     with applications to neuronal modeling. doi:10.1007/s004220050570
     """
@@ -45,7 +49,7 @@ class LIF(SpikingNeuron):
     t_ref: Array = parameter(2.0, unit="ms", doc="refractory period", domain="nonnegative")
     i_e: Array = parameter(0.0, unit="pA", doc="constant current")
     surrogate: Surrogate = eqx.field(default_factory=SuperSpike)
-    detach_reset: bool = eqx.field(default=False, static=True)
+    detach_reset: bool = eqx.field(default=True, static=True)
 
     def init_membrane(self, shape, dtype, v=None):
         u = jnp.zeros(shape, dtype) if v is None else v - self.e_l

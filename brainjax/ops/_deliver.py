@@ -148,7 +148,7 @@ def as_ring(
         slot = jnp.mod(step, layout.num_slots)
         spikes = []
         for neuron, value, counts, size in zip(*history, sizes, strict=True):
-            known = (jnp.arange(size) < counts[slot]) & (step >= 0)
+            known = (jnp.arange(size, dtype=jnp.int32) < counts[slot]) & (step >= 0)
             spikes.append(
                 jnp.zeros(size, dtype).at[jnp.where(known, neuron[slot], size)].set(
                     value[slot], mode="drop"

@@ -20,7 +20,7 @@ from ._primitive import (
 from ._rows import events_of
 
 
-def _one(args):
+def _one(*args):
     log, length, spikes = args
     events, number = events_of(spikes != 0)
     offset = jnp.arange(spikes.shape[0], dtype=jnp.int32)

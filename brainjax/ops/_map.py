@@ -54,14 +54,14 @@ class _Flat:
         return hash(self.key)
 
 
-def _reference(*args, f, num_linear):
-    # The barriers keep XLA from fusing a step with its surroundings: the bits of a state must not
-    # depend on what is recorded, or on whether a parameter is a constant of the program.
-    args = jax.lax.optimization_barrier(args)
-    return jax.lax.optimization_barrier(tuple(f(*args)))
+def _reference(*args, f, num_linear, num_fixed):
+    # The barriers keep XLA from fusing a step with its surroundings: what it computes should not
+    # depend on what is recorded. Expressions of fixed arguments may still leave the loop.
+    moving = jax.lax.optimization_barrier(args[num_fixed:])
+    return jax.lax.optimization_barrier(tuple(f(*args[:num_fixed], *moving)))
 
 
-def _abstract(*args, f, num_linear):
+def _abstract(*args, f, num_linear, num_fixed):
     outs = jax.eval_shape(f, *[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args])
     return [like(args[0], o.shape, o.dtype) for o in outs]
 
@@ -89,14 +89,14 @@ def _tangent_of(f, num_primals, in_mask, out_mask):
     return tangent
 
 
-def _jvp(primals, tangents, *, f, num_linear):
-    outs = map_p.bind(*primals, f=f, num_linear=num_linear)
+def _jvp(primals, tangents, *, f, num_linear, num_fixed):
+    outs = map_p.bind(*primals, f=f, num_linear=num_linear, num_fixed=num_fixed)
     in_mask = tuple(not is_zero(t) for t in tangents)
     out_mask = tuple(bool(jnp.issubdtype(o.dtype, jnp.inexact)) for o in outs)
     moving = [t for t in tangents if not is_zero(t)]
     f_dot = _tangent_of(f, len(primals), in_mask, out_mask)
     args = align_varying(*primals, *moving)
-    out_dots = iter(map_p.bind(*args, f=f_dot, num_linear=len(moving)))
+    out_dots = iter(map_p.bind(*args, f=f_dot, num_linear=len(moving), num_fixed=num_fixed))
     return outs, [next(out_dots) if m else zero_tangent(o) for o, m in zip(outs, out_mask, strict=True)]
 
 
@@ -110,7 +110,7 @@ def _transpose_of(f, num_primals, avals):
     return transposed
 
 
-def _transpose(cotangents, *args, f, num_linear):
+def _transpose(cotangents, *args, f, num_linear, num_fixed):
     num_primals = len(args) - num_linear
     primals, linear = args[:num_primals], args[num_primals:]
     if not all(is_linear(x) for x in linear):
@@ -124,7 +124,7 @@ def _transpose(cotangents, *args, f, num_linear):
     avals = tuple((x.aval.shape, x.aval.dtype) for x in linear)
     given = align_varying(*primals, *[dense(c) for c in cotangents])
     f_t = _transpose_of(f, len(primals), avals)
-    outs = iter(map_p.bind(*given, f=f_t, num_linear=len(cotangents)))
+    outs = iter(map_p.bind(*given, f=f_t, num_linear=len(cotangents), num_fixed=num_fixed))
     return [None] * num_primals + [next(outs) if m else None for m in moving]
 
 
@@ -146,8 +146,8 @@ def _batched(f, dims):
     return jax.vmap(f, in_axes=dims)
 
 
-def _batch(args, dims, *, f, num_linear):
-    outs = map_p.bind(*args, f=_batched(f, tuple(dims)), num_linear=num_linear)
+def _batch(args, dims, *, f, num_linear, num_fixed):
+    outs = map_p.bind(*args, f=_batched(f, tuple(dims)), num_linear=num_linear, num_fixed=num_fixed)
     return outs, [0] * len(outs)
 
 
@@ -187,21 +187,24 @@ def check_elementwise(f: Callable, *args: Any, what: str) -> None:
             )
 
 
-def map_neurons(f: Callable, *args: Any) -> Any:
-    """`f(*args)` for a function elementwise over neurons, as one op.
+def map_neurons(f: Callable, fixed: tuple, *args: Any) -> Any:
+    """`f(*fixed, *args)` for a function elementwise over neurons, as one op.
 
     **Arguments:**
 
     - `f`: a hashable function (one of a module, not a fresh closure: it names the op, and an equal
       `f` on arguments of equal structure is not traced again).
-    - `args`: PyTrees of arrays of shape `(size,)`, one number a neuron, or `()`, shared.
+    - `fixed`: PyTrees that do not change during a run (parameters, dt): what depends on them alone
+      is computed before the loop.
+    - `args`: PyTrees of the others. All leaves have shape `(size,)`, one number a neuron, or `()`.
 
     **Returns:**
 
     What `f` returns. Differentiable in both modes to any order, batched by `vmap`.
     """
-    leaves, structure = jax.tree.flatten(args)
-    out_structure = jax.tree.structure(jax.eval_shape(f, *args))
+    num_fixed = len(jax.tree.leaves(fixed))
+    leaves, structure = jax.tree.flatten((*fixed, *args))
+    out_structure = jax.tree.structure(jax.eval_shape(f, *fixed, *args))
     leaves = align_varying(*[jnp.asarray(x) for x in leaves])
-    outs = map_p.bind(*leaves, f=_Flat(f, structure), num_linear=0)
+    outs = map_p.bind(*leaves, f=_Flat(f, structure), num_linear=0, num_fixed=num_fixed)
     return jax.tree.unflatten(out_structure, outs)

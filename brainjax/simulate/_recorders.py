@@ -67,9 +67,12 @@ class Recorder(eqx.Module):
         """The record, from the blocks in order."""
 
 
-def _first_time(built: BuiltNetwork, block: Block):
-    first = block.first
-    return (first if isinstance(first, jax.core.Tracer) else int(first)) * built.dt
+def _times(built: BuiltNetwork, block: Block, offsets: np.ndarray):
+    """The times, ms, that lie `offsets` steps after the start of `block`."""
+    if isinstance(block.first, jax.core.Tracer):
+        steps = block.first + jnp.asarray(offsets, jnp.int32)
+        return steps.astype(built.dt_leaf.dtype) * built.dt_leaf
+    return (int(block.first) + offsets) * built.dt
 
 
 class Spikes(Recorder):
@@ -196,7 +199,7 @@ class PopulationRate(Recorder):
         rate = fraction[: whole * steps].reshape(whole, steps).mean(axis=1)
         if len(fraction) > whole * steps:
             rate = _concatenate([rate, fraction[whole * steps :].mean(keepdims=True)])
-        time = _first_time(built, blocks[0]) + np.arange(len(rate)) * steps * built.dt
+        time = _times(built, blocks[0], np.arange(len(rate)) * steps)
         return RateRecord(time, rate * (1000 / built.dt))
 
 
@@ -261,7 +264,7 @@ class Trace(Recorder):
 
     def finish(self, built, blocks):
         value = _concatenate([b.stack for b in blocks])
-        time = _first_time(built, blocks[0]) + np.arange(1, len(value) + 1) * built.dt
+        time = _times(built, blocks[0], np.arange(1, len(value) + 1))
         size = built.populations[self.population].size
         return TraceRecord(time, value, tuple(range(size)) if self.neurons is None else self.neurons)
 

@@ -99,9 +99,7 @@ def _num_steps(inputs: Mapping[str, Any] | None, num_steps: Any) -> int:
 
 def _opaque(tree: Any) -> Any:
     arrays, rest = eqx.partition(tree, eqx.is_array)
-    leaves, structure = jax.tree.flatten(arrays)
-    out = [lax.optimization_barrier(x) for x in leaves]
-    return eqx.combine(jax.tree.unflatten(structure, out), rest)
+    return eqx.combine(jax.tree.map(lax.optimization_barrier, arrays), rest)
 
 
 def _ring_of(built: BuiltNetwork, state: NetworkState):

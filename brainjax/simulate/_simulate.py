@@ -149,12 +149,7 @@ def _new_state(built: BuiltNetwork, key) -> NetworkState:
     # Where deliveries run in plain JAX a ring is the faster form.
     native = native_library() is not None and built.impl != "jax"
     on_cpu = jax.default_backend() == "cpu"
-    return _init_state(built, key, native and on_cpu)
-
-
-@eqx.filter_jit
-def _init_state(built, key, history):
-    return built.init_state(key=key, history=history)
+    return built.init_state(key=key, history=native and on_cpu)
 
 
 @eqx.filter_jit

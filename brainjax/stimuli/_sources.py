@@ -47,8 +47,8 @@ class PoissonSource(Source):
         events = events_per_step(self.rate, dt, self.max_events, "PoissonSource")
         return PoissonSource(self.rate, self.start, self.stop, max_events=events)
 
-    def init_state(self, shape=(), *, dtype=jnp.float32, key=None):
-        del shape, dtype, key
+    def init_state(self, shape=(), *, key=None):
+        del shape, key
         return NoState()
 
     def step(self, state, input, *, at):
@@ -116,8 +116,8 @@ class SpikeSource(Source):
             due[unit, place], value[unit, place] = step, counts
         return SpikeSource((), (), jnp.asarray(due), as_leaf(value))
 
-    def init_state(self, shape=(), *, dtype=jnp.float32, key=None):
-        del dtype, key
+    def init_state(self, shape=(), *, key=None):
+        del key
         return SpikeSourceState(jnp.zeros(shape, jnp.int32))
 
     def step(self, state, input, *, at):
