@@ -1,8 +1,8 @@
-"""The COBA network as one writes it by hand for one purpose: what the library is measured against.
+"""The COBA network written by hand for one purpose: what the library is measured against.
 
-One array per variable over all neurons, propagators computed before the loop, no modules, no
-populations. Only the delivery of spikes is the library's op. The equations, the order of a step and
-the connections are those of the built network it is made from, so both must spike alike.
+One array per variable over all neurons, propagators computed before the loop, no modules and no
+populations. The ops that deliver and log spikes are the library's. Equations, the order of a step
+and connections are those of the built network it is made from, so both must spike alike.
 """
 
 import functools
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from brainjax.ops import History, Layout, Rows, deliver, empty_history
+from brainjax.ops import History, Layout, Rows, deliver, empty_history, log_events
 
 C_M, TAU_M, E_L, V_TH, V_RESET, T_REF, I_E = 200.0, 20.0, -60.0, -50.0, -60.0, 5.0, 200.0
 TAU_AMPA, E_AMPA, TAU_GABA, E_GABA = 5.0, 0.0, 10.0, -80.0
@@ -37,78 +37,91 @@ class Connections(NamedTuple):
     weights: tuple[jax.Array, jax.Array]  # nS
 
 
-def by_hand(built, state):
-    """The connections and the state of a built COBA network, rewritten for `run`.
-
-    **Returns:**
-
-    `(connections, state, layout)`.
-    """
-    num_exc, size = built.populations["exc"].size, sum(p.size for p in built.populations.values())
-    rows, weights, longest = [], [], []
-    for i, (source, receptor) in enumerate((("exc", "ampa"), ("inh", "gaba"))):
-        names = [f"{source}->{target}.{receptor}" for target in ("exc", "inh")]
-        edges = [built.edges(name) for name in names]
-        pre = np.concatenate([e.pre for e in edges])
-        post = np.concatenate([edges[0].post, edges[1].post + num_exc])
-        order = np.lexsort((post, pre))
-        pre, post = pre[order], post[order]
-        sources = built.populations[source].size
-        counts = np.bincount(pre, minlength=sources)
-        # One delay: a source with synapses has one group.
-        first = np.append(np.flatnonzero(np.diff(pre, prepend=-1)), len(pre))
-        source_ptr = np.append(0, np.cumsum(counts > 0))
-        arrays = (source_ptr, np.ones(len(first) - 1), first, post + i * size)
-        rows.append(Rows(*(jnp.asarray(a, jnp.int32) for a in arrays)))
-        weights.append(built.projections[names[0]].weight)
-        longest.append(int(counts.max()))
-    layout = Layout(1, 2 * size, (0, 1), tuple(longest), tuple(longest))
-    pending = empty_history(layout, (num_exc, size - num_exc), jnp.float32)
+def by_hand(built, state) -> tuple[Connections, State, Layout]:
+    """The connections, initial state and layout of a built COBA network, for `run`."""
+    num_exc, num_inh = (built.populations[n].size for n in ("exc", "inh"))
+    size = num_exc + num_inh
+    exc, longest_exc = _rows(built, "exc", "ampa", 0)
+    inh, longest_inh = _rows(built, "inh", "gaba", size)
+    weights = [built.projections[n].weight for n in ("exc->exc.ampa", "inh->inh.gaba")]
+    longest = longest_exc, longest_inh
+    layout = Layout(1, 2 * size, (0, 1), longest, longest)
     u = jnp.concatenate([state.populations[n].neuron.membrane.u for n in ("exc", "inh")])
-    zero = jnp.zeros_like(u)
+    zero, pending = jnp.zeros_like(u), empty_history(layout, (num_exc, num_inh), u.dtype)
     start = State(u, zero, zero, jnp.zeros(size, jnp.int32), zero, pending)
-    return Connections(tuple(rows), tuple(weights)), start, layout
+    return Connections((exc, inh), tuple(weights)), start, layout
+
+
+def _rows(built, source: str, receptor: str, offset: int) -> tuple[Rows, int]:
+    """All synapses of a population, its two projections as one; and the longest row."""
+    to_exc, to_inh = (built.edges(f"{source}->{n}.{receptor}") for n in ("exc", "inh"))
+    pre = np.concatenate([to_exc.pre, to_inh.pre])
+    post = np.concatenate([to_exc.post, to_inh.post + built.populations["exc"].size])
+    order = np.lexsort((post, pre))
+    counts = np.bincount(pre, minlength=built.populations[source].size)
+    # All delays are one step, so that a source with any synapse has one group.
+    source_ptr = np.append(0, np.cumsum(counts > 0))
+    group_ptr = np.append(0, np.cumsum(counts[counts > 0]))
+    arrays = (source_ptr, np.ones(len(group_ptr) - 1), group_ptr, post[order] + offset)
+    return Rows(*(jnp.asarray(a, jnp.int32) for a in arrays)), int(counts.max())
 
 
 def _mean(tau: float, dt: float) -> float:
+    """The mean over a step of a conductance that starts it at 1."""
     return tau * -np.expm1(-dt / tau) / dt
 
 
-@functools.partial(jax.jit, static_argnames=("layout", "num_steps", "dt"))
-def run(connections: Connections, state: State, *, layout: Layout, num_steps: int, dt: float):
+@functools.partial(jax.jit, static_argnames=("layout", "num_steps", "dt", "capacity"))
+def run(
+    connections: Connections,
+    state: State,
+    *,
+    layout: Layout,
+    num_steps: int,
+    dt: float,
+    capacity: int = 0,
+):
     """`num_steps` steps of `dt` ms.
 
     **Returns:**
 
-    `(state, counts)`: the last state, and how many neurons spiked in each step.
+    `(state, log)`: the last state; with a `capacity`, also who spiked, in order, how many spikes
+    that are, and the total at the end of each step.
     """
     rows, weights = connections
     slack = tuple(jnp.zeros_like(w) for w in weights)
     size, num_exc = state.u.shape[0], state.pending.neuron[0].shape[1]
-    decay_ampa, decay_gaba = np.float32(np.exp(-dt / TAU_AMPA)), np.float32(np.exp(-dt / TAU_GABA))
-    mean_ampa, mean_gaba = np.float32(_mean(TAU_AMPA, dt)), np.float32(_mean(TAU_GABA, dt))
+    decay_ampa, decay_gaba = float(np.exp(-dt / TAU_AMPA)), float(np.exp(-dt / TAU_GABA))
+    mean_ampa, mean_gaba = float(_mean(TAU_AMPA, dt)), float(_mean(TAU_GABA, dt))
     hold = round(T_REF / dt)
 
-    def step(state, index):
-        spikes = (state.spikes[:num_exc], state.spikes[num_exc:])
+    def step(carry, index):
+        state, log = carry
+        emitted = (state.spikes[:num_exc], state.spikes[num_exc:])
         pending, due, _ = deliver(
-            state.pending, spikes, rows, weights, slack, index=index, layout=layout
+            state.pending, emitted, rows, weights, slack, index=index, layout=layout
         )
         ampa, gaba = state.g_ampa * mean_ampa, state.g_gaba * mean_gaba
         g_total = C_M / TAU_M + ampa + gaba
         u_inf = (I_E + ampa * (E_AMPA - E_L) + gaba * (E_GABA - E_L)) / g_total
         moved = u_inf + (state.u - u_inf) * jnp.exp(-dt / C_M * g_total)
-        u = jnp.where(state.refractory == 0, moved, state.u)
-        spiked = (state.refractory == 0) & (u >= V_TH - E_L)
+        active = state.refractory == 0
+        u = jnp.where(active, moved, state.u)
+        spiked = active & (u >= V_TH - E_L)
         state = State(
             jnp.where(spiked, V_RESET - E_L, u),
             state.g_ampa * decay_ampa + due[:size],
             state.g_gaba * decay_gaba + due[size:],
             jnp.where(spiked, hold, jnp.maximum(state.refractory - 1, 0)),
-            spiked.astype(jnp.float32),
+            spiked.astype(state.spikes.dtype),
             pending,
         )
-        return state, None
+        if not capacity:
+            return (state, log), None
+        log = log_events(*log, state.spikes)
+        return (state, log), log[1]
 
-    index = jnp.arange(num_steps, dtype=jnp.int32)
-    return lax.scan(step, state, index)[0]
+    log = (jnp.zeros(capacity, jnp.int32), jnp.zeros((), jnp.int32))
+    steps = jnp.arange(num_steps, dtype=jnp.int32)
+    (state, log), totals = lax.scan(step, (state, log), steps)
+    return (state, (*log, totals)) if capacity else (state, None)

@@ -2,6 +2,7 @@
 
 from . import analysis as analysis
 from . import models as models
+from . import parallel as parallel
 from . import plot as plot
 from .connect import AllToAll as AllToAll
 from .connect import Distribution as Distribution
@@ -20,6 +21,7 @@ from .core import Instant as Instant
 from .core import Stream as Stream
 from .core import describe as describe
 from .core import parameter as parameter
+from .learn import trainable as trainable
 from .network import BuiltNetwork as BuiltNetwork
 from .network import Network as Network
 from .network import NetworkState as NetworkState

@@ -6,6 +6,7 @@ from ._dynamics import Instant as Instant
 from ._errors import explain as explain
 from ._errors import near_miss as near_miss
 from ._host_random import HostStream as HostStream
+from ._host_random import check_integer as check_integer
 from ._parameters import UNITS as UNITS
 from ._parameters import as_leaf as as_leaf
 from ._parameters import check_parameters as check_parameters
@@ -14,6 +15,7 @@ from ._parameters import is_concrete as is_concrete
 from ._parameters import parameter as parameter
 from ._parameters import parameters_of as parameters_of
 from ._random import Stream as Stream
+from ._random import check_key as check_key
 from ._random import fold as fold
 from ._random import key_words as key_words
 from ._random import threefry2x32 as threefry2x32

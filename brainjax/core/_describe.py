@@ -41,7 +41,14 @@ def describe(model: Any) -> str:
     """
     cls = model if inspect.isclass(model) else type(model)
     if not hasattr(cls, "__dataclass_fields__") or not cls.__doc__:
-        raise TypeError(explain("describe", got=model, expected="a model of BrainJAX or its class"))
+        raise TypeError(
+            explain(
+                "describe",
+                got=model,
+                expected="a model of BrainJAX or its class",
+                mend="For example bj.describe(bj.LIF).",
+            )
+        )
     rows = []
     for field in parameters_of(cls):
         if inspect.isclass(model):

@@ -15,6 +15,7 @@ UNITS = ("ms", "mV", "pA", "nS", "pF", "Hz", "1")
 plain number."""
 
 DOMAINS = {
+    "real": lambda x: ~np.isnan(x),
     "finite": lambda x: np.isfinite(x),
     "positive": lambda x: np.isfinite(x) & (x > 0),
     "nonnegative": lambda x: np.isfinite(x) & (x >= 0),
@@ -50,7 +51,8 @@ def parameter(default: Any = dataclasses.MISSING, *, unit: str, doc: str, domain
     - `default`: the value if none is given; without it the parameter is required.
     - `unit`: one of `UNITS`.
     - `doc`: what it is, in a few words.
-    - `domain`: the values allowed: `"finite"`, `"positive"`, `"nonnegative"` or `"probability"`.
+    - `domain`: the values allowed: `"finite"`, `"positive"`, `"nonnegative"`, `"probability"`, or
+      `"real"`, which infinity belongs to.
       Checked when a model is made from concrete values; tracers pass.
 
     **Returns:**
@@ -69,7 +71,11 @@ def parameter(default: Any = dataclasses.MISSING, *, unit: str, doc: str, domain
             + near_miss(unit, UNITS)
         )
     if domain not in DOMAINS:
-        raise ValueError(explain("parameter domain", got=domain, expected="a known domain"))
+        raise ValueError(
+            explain("parameter domain", got=domain, expected=f"one of {', '.join(DOMAINS)}")
+            + " "
+            + near_miss(domain, DOMAINS)
+        )
     metadata = {"unit": unit, "doc": doc, "domain": domain}
     if default is dataclasses.MISSING:
         return eqx.field(converter=as_leaf, metadata=metadata)

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
+from ._errors import explain
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
@@ -43,6 +45,18 @@ def threefry2x32(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tupl
         x0 = x0 + keys[(i + 1) % 3]
         x1 = x1 + keys[(i + 2) % 3] + jnp.uint32(i + 1)
     return x0, x1
+
+
+def check_key(what: str, key: object) -> None:
+    """Raise `TypeError` unless `key` is one JAX key, traced or not; `what` names it."""
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    raw = isinstance(key, jax.Array) and key.dtype == jnp.uint32
+    if not ((typed and key.ndim == 0) or (raw and key.shape == (2,))):
+        seed = key if isinstance(key, int) and not isinstance(key, bool) else 0
+        mend = f"Pass jax.random.key({seed})."
+        if typed:
+            mend = "One network takes one key: index the array of keys, or use jax.vmap."
+        raise TypeError(explain(what, got=key, expected="a JAX key", mend=mend))
 
 
 def key_words(key: Array) -> UInt32[Array, "2"]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..core import HostStream, explain, float_dtype, is_concrete
+from ..core import HostStream, check_key, explain, float_dtype, is_concrete
 from ..ops import check_elementwise, check_impl
 from ..stimuli import Source
 from ._built import BuiltNetwork, BuiltProjection, ports_of
@@ -46,7 +46,16 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
         ```
     """
     if not isinstance(network, Network):
-        raise TypeError(explain("build", got=network, expected="a brainjax.Network"))
+        raise TypeError(
+            explain(
+                "build",
+                got=type(network).__name__,
+                expected="a brainjax.Network",
+                mend="Build the network that this one was made from.",
+            )
+            if isinstance(network, BuiltNetwork)
+            else explain("build", got=network, expected="a brainjax.Network")
+        )
     dt = _check_dt(dt)
     check_impl(impl)
     words = _host_words(key)
@@ -73,9 +82,12 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
 
 def _check_dt(dt: float) -> float:
     if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)):
-        raise TypeError(explain("build: dt", got=dt, expected="a number in ms"))
+        raise TypeError(
+            explain("build: dt", got=dt, expected="a number in ms", mend="For example dt=0.1.")
+        )
     if not np.isfinite(dt) or dt <= 0:
-        raise ValueError(explain("build: dt", got=dt, expected="a positive number in ms"))
+        expected = "a positive number in ms"
+        raise ValueError(explain("build: dt", got=dt, expected=expected, mend="For example dt=0.1."))
     return float(dt)
 
 
@@ -89,10 +101,7 @@ def _host_words(key: Array) -> tuple[int, int]:
                 mend="Build outside jit and vmap; sweep weights or init_state(key=...) inside.",
             )
         )
-    if not isinstance(key, jax.Array):
-        raise TypeError(
-            explain("build: key", got=key, expected="a JAX key", mend="Pass jax.random.key(0).")
-        )
+    check_key("build: key", key)
     a, b = np.asarray(jax.random.bits(key, (2,), jnp.uint32)).tolist()
     return a, b
 

@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..core import Dynamics, Instant, Stream, explain, float_dtype, key_words, near_miss
+from ..core import (
+    Dynamics,
+    Instant,
+    Stream,
+    check_key,
+    explain,
+    float_dtype,
+    key_words,
+    near_miss,
+)
 from ..ops import History, Layout, Ring, Rows, deliver, empty_history, empty_ring
 from ..stimuli import Stimulus
 from ._layout import Edges, edges_of
@@ -41,7 +50,7 @@ class NetworkState(NamedTuple):
     steps: Int[Array, ""]  # taken so far
     words: Array  # key of the run's random numbers, uint32 (2,)
     populations: dict[str, PopulationState]
-    spikes: dict[str, Float[Array, " size"]]  # emitted at the end of the last step
+    spikes: dict[str, Float[Array, " size"]]  # of whole populations, at the end of the last step
     pending: Ring | History  # spikes under way to their targets
 
 
@@ -61,6 +70,9 @@ class BuiltNetwork(Dynamics):
     names: tuple[str, ...] = eqx.field(static=True)  # populations in the author's order
     projection_names: tuple[str, ...] = eqx.field(static=True)
     impl: str = eqx.field(static=True)
+    # Set by `brainjax.parallel` for the part of a network that one device of a mesh axis holds.
+    axis: str | None = eqx.field(default=None, static=True)
+    num_shards: int = eqx.field(default=1, static=True)
 
     # ---- structure ------------------------------------------------------------------------------
 
@@ -87,6 +99,21 @@ class BuiltNetwork(Dynamics):
             longest_row=tuple(p.longest_row for p in projections),
             longest_group=tuple(p.longest_group for p in projections),
         )
+
+    def size_of(self, population: str) -> int:
+        """How many neurons a population has, on all devices."""
+        return self.populations[population].size * self.num_shards
+
+    def whole(self, x: Array) -> Array:
+        """Values of the neurons held here as those of the whole population."""
+        return x if self.axis is None else jax.lax.all_gather(x, self.axis, tiled=True)
+
+    def observe(self, state: NetworkState, population: str, field: str) -> Float[Array, " size"]:
+        """A field of the state of a whole population, or its `"spikes"`."""
+        if field == "spikes":
+            return state.spikes[population]
+        fields = self.populations[population].observe(state.populations[population])
+        return self.whole(fields[field])
 
     def edges(self, projection: str) -> Edges:
         """The synapses of a projection in canonical order: pre, post, delay in steps."""
@@ -167,7 +194,7 @@ class BuiltNetwork(Dynamics):
         for name in self.projection_names:
             p = self.projections[name]
             delays = np.asarray(p.rows.group_delay) * self.dt
-            span = f"{delays.min(initial=0):g} to {delays.max(initial=0):g}" if delays.size else "-"
+            span = f"{delays.min():g} to {delays.max():g}" if delays.size else "-"
             unit = self.populations[p.target.partition(".")[0]]
             unit = unit.receptors[p.target.partition(".")[2]].weight_unit
             kind = "one" if p.weight.ndim == 0 else "per synapse"
@@ -198,11 +225,15 @@ class BuiltNetwork(Dynamics):
                     + " "
                     + near_miss(name, self.names)
                 )
+            self.populations[name].check_initial((initial or {})[name])
+        check_key("init_state: key", key)
         return _init_state(self, key, initial or {}, history)
 
     def at(self, state: NetworkState, name: str) -> Instant:
         """When and with which random numbers population `name` takes its next step."""
-        stream: Stream = self.populations[name].stream(state.words, name)
+        population = self.populations[name]
+        first = 0 if self.axis is None else jax.lax.axis_index(self.axis) * population.size
+        stream: Stream = population.stream(state.words, name, first)
         return Instant(state.steps, self.dt_leaf, stream)
 
     def slack(self) -> tuple[Array, ...]:
@@ -238,12 +269,13 @@ class BuiltNetwork(Dynamics):
                 into = PopulationInput(current, arrivals[name])
                 for target in _for_population(input, name):
                     into = add_input(into, target, input[target])
-                populations[name], spikes[name] = population.step(
+                populations[name], spiked = population.step(
                     state.populations[name],
                     into,
                     at=self.at(state, name),
                     stimuli=tuple(s for s in self.stimuli if s.target.partition(".")[0] == name),
                 )
+                spikes[name] = self.whole(spiked)
         state = NetworkState(state.steps + 1, state.words, populations, spikes, pending)
         return state, slack
 

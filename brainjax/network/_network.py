@@ -9,7 +9,7 @@ import numpy as np
 
 from ..connect import Distribution, Rule
 from ..core import explain, near_miss
-from ..stimuli import Stimulus, check_target
+from ..stimuli import Source, Stimulus, check_target
 from ._population import Population
 
 
@@ -101,6 +101,15 @@ class Network:
     stimuli: Sequence[Stimulus] = ()
 
     def __post_init__(self):
+        if not isinstance(self.populations, Mapping):
+            raise TypeError(
+                explain(
+                    "Network: populations",
+                    got=self.populations,
+                    expected="a mapping from names to populations",
+                    mend="For example {'exc': bj.Population(100, bj.LIF())}.",
+                )
+            )
         for name, population in self.populations.items():
             if not isinstance(name, str) or not name or "." in name:
                 raise ValueError(explain("Network: population name", got=name, expected="a name without dots"))
@@ -123,10 +132,12 @@ class Network:
             if not isinstance(stimulus, Stimulus):
                 raise TypeError(explain("Network: stimuli", got=stimulus, expected="stimuli, as bj.PoissonInput"))
             what = f"{type(stimulus).__name__}: target"
-            self.check_population(stimulus.target.partition(".")[0], what)
+            name = stimulus.target.partition(".")[0]
+            self.check_population(name, what)
             check_target(stimulus, receptors)
             if "." in stimulus.target:
                 self.check_receptor(stimulus.target, what)
+            check_stimulus(stimulus, self.populations[name])
 
     def check_population(self, name: str, what: str) -> None:
         """Raise `ValueError` unless a population is called `name`."""
@@ -143,11 +154,13 @@ class Network:
         self.check_population(population, what)
         known = self.populations[population].receptors
         if receptor not in known:
-            raise ValueError(
-                explain(what, got=target, expected=f"'{population}.' and a receptor of it")
-                + " "
-                + near_miss(receptor, known)
-            )
+            mend = near_miss(receptor, known)
+            if not receptor and known:
+                mend = f"Write '{population}.{next(iter(known))}'. {mend}"
+            if not known:
+                mend = f"'{population}' has none: Population(..., receptors={{...}})."
+            expected = f"'{population}.' and a receptor of it"
+            raise ValueError(explain(what, got=target, expected=expected, mend=mend))
 
     def summary(self) -> str:
         """A table of populations and projections, as text."""
@@ -164,6 +177,25 @@ class Network:
         for stimulus in self.stimuli:
             text += f"\n\nstimulus {type(stimulus).__name__} into {stimulus.target}"
         return text
+
+
+def check_stimulus(stimulus: Stimulus, population: Population) -> None:
+    """Raise `ValueError` unless `population` can take in the stimulus, and lengths agree."""
+    what = f"{type(stimulus).__name__}('{stimulus.target}')"
+    if isinstance(population.neuron, Source):
+        got = type(population.neuron).__name__
+        expected = "a population of neurons: a source takes no input"
+        raise ValueError(explain(what, got=got, expected=expected))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(stimulus):
+        shape = np.shape(leaf)
+        if stimulus.elementwise and shape not in ((), (population.size,)):
+            raise ValueError(
+                explain(
+                    f"{what}: {jax.tree_util.keystr(path).removeprefix('.')}",
+                    got=f"shape {shape}",
+                    expected=f"() or ({population.size},), one per neuron",
+                )
+            )
 
 
 def _short(value: Any) -> str:

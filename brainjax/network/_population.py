@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from ..connect import Distribution
 from ..core import (
     Dynamics,
     Instant,
@@ -15,6 +17,7 @@ from ..core import (
     explain,
     float_dtype,
     fold,
+    is_concrete,
     key_words,
     near_miss,
 )
@@ -63,8 +66,14 @@ class Population(Dynamics):
 
     def __check_init__(self):
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(
-                explain("Population: size", got=self.size, expected="an integer of at least 1")
+            error = ValueError if isinstance(self.size, int) else TypeError
+            raise error(
+                explain(
+                    "Population: size",
+                    got=self.size,
+                    expected="an integer of at least 1",
+                    mend="For example Population(100, bj.LIF()).",
+                )
             )
         if not isinstance(self.neuron, (SpikingNeuron, Source)):
             raise TypeError(
@@ -86,26 +95,26 @@ class Population(Dynamics):
                     )
                 )
         for owner, model in {"neuron": self.neuron, **self.receptors}.items():
-            for leaf in jax.tree.leaves(model):
+            for path, leaf in jax.tree_util.tree_leaves_with_path(model):
                 shape = jnp.shape(leaf)
                 if isinstance(model, SpikingNeuron | Receptor) and shape not in ((), (self.size,)):
+                    field = jax.tree_util.keystr(path).removeprefix(".")
                     raise ValueError(
                         explain(
-                            f"Population: a parameter of {owner} ({type(model).__name__})",
+                            f"Population: {owner}: {type(model).__name__}({field}=...)",
                             got=f"shape {shape}",
                             expected=f"() or ({self.size},), one per neuron",
                         )
                     )
-        for field, value in self.initial.items():
-            shape = () if isinstance(value, Drawn) else jnp.shape(value)
-            if shape not in ((), (self.size,)):
-                raise ValueError(
-                    explain(
-                        f"Population: initial[{field!r}]",
-                        got=f"shape {shape}",
-                        expected=f"() or ({self.size},), one per neuron",
-                    )
+        if isinstance(self.neuron, Source) and (self.receptors or self.initial):
+            raise ValueError(
+                explain(
+                    f"Population of {type(self.neuron).__name__}",
+                    got={"receptors": list(self.receptors), "initial": list(self.initial)},
+                    expected="neither receptors nor initial values: a source takes no input",
                 )
+            )
+        self.check_initial(self.initial)
 
     def stream(self, words, name: str, offset: int | Array = 0) -> Stream:
         """The random numbers of this population when it is called `name` in its network."""
@@ -127,14 +136,7 @@ class Population(Dynamics):
             words = jnp.zeros(2, jnp.uint32) if key is None else key_words(key)
             stream = self.stream(words, "")
         wanted = {**self.initial, **initial_values(initial or {})}
-        known = self.observable()
-        for field in wanted:
-            if field not in known or field == "refractory":
-                raise ValueError(
-                    explain("Population: initial", got=field, expected="a field of the state")
-                    + " "
-                    + near_miss(field, [k for k in known if k != "refractory"])
-                )
+        self.check_initial(wanted)
         dtype = float_dtype()
         drawn = {
             field: value.draw(stream, field, dtype) if isinstance(value, Drawn) else value
@@ -147,6 +149,36 @@ class Population(Dynamics):
             receptors[receptor] = receptors[receptor]._replace(**{part: value})
         neuron = self.neuron.init_state((self.size,), key=key, **drawn)
         return PopulationState(neuron, receptors)
+
+    def check_initial(self, initial: Mapping[str, Any]) -> None:
+        """Raise `ValueError` unless `initial` names fields of the state, of the right shapes."""
+        known = [field for field in self.observable() if field != "refractory"] if initial else []
+        for field, value in initial.items():
+            if field not in known:
+                raise ValueError(
+                    explain("Population: initial", got=field, expected="a field of the state")
+                    + " "
+                    + near_miss(field, known)
+                )
+            if isinstance(value, (Drawn, Distribution)):
+                continue
+            if isinstance(value, (bool, str)) or value is None:
+                expected = "a number, an array or a distribution"
+                raise TypeError(
+                    explain(f"Population: initial[{field!r}]", got=value, expected=expected)
+                )
+            if jnp.shape(value) not in ((), (self.size,)):
+                raise ValueError(
+                    explain(
+                        f"Population: initial[{field!r}]",
+                        got=f"shape {jnp.shape(value)}",
+                        expected=f"() or ({self.size},), one per neuron",
+                    )
+                )
+            if is_concrete(value) and not np.all(np.isfinite(np.asarray(value))):
+                raise ValueError(
+                    explain(f"Population: initial[{field!r}]", got=value, expected="finite numbers")
+                )
 
     def observe(self, state: PopulationState) -> dict[str, Array]:
         """What can be recorded: fields of the neuron, and `"receptor.field"`; shape `(size,)`."""

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..core import Dynamics, Instant, float_dtype
+from ..core import Dynamics, Instant, explain, float_dtype
 from ..ops import switch
 from ..synapses import Drive
 from ._surrogate import Surrogate
@@ -39,6 +39,17 @@ class SpikingNeuron(Dynamics):
     t_ref: eqx.AbstractVar[Array]
     surrogate: eqx.AbstractVar[Surrogate]
     detach_reset: eqx.AbstractVar[bool]
+
+    def __check_init__(self):
+        if not isinstance(self.surrogate, Surrogate):
+            raise TypeError(
+                explain(
+                    f"{type(self).__name__}(surrogate=...)",
+                    got=self.surrogate,
+                    expected="a surrogate derivative",
+                    mend="For example surrogate=bj.SuperSpike(beta=1.0).",
+                )
+            )
 
     @abc.abstractmethod
     def init_membrane(self, shape: tuple[int, ...], dtype, **initial: Float[Array, "..."]) -> Any:

@@ -14,5 +14,6 @@ from ._map import map_neurons as map_neurons
 from ._native import info as info
 from ._native import native_library as native_library
 from ._primitive import check_impl as check_impl
+from ._primitive import varying_alike as varying_alike
 from ._surrogate import heaviside as heaviside
 from ._surrogate import switch as switch

@@ -15,7 +15,7 @@ At the start of step k the op is given `spikes`, those of step k - 1. A spike of
 step j + d for a synapse of delay d >= 1; slot `(j + d) % num_slots` of the ring is where it waits.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from ._deliver_history import deliver_history_p
 from ._deliver_ring import deliver_ring_p
-from ._primitive import align_varying
+from ._primitive import align_varying, varying_alike
 
 
 class Rows(NamedTuple):
@@ -62,6 +62,9 @@ class History(NamedTuple):
     counts: tuple[Int[Array, " num_slots"], ...]
 
 
+Pending = TypeVar("Pending", Ring, History)
+
+
 def empty_ring(layout: Layout, dtype) -> Ring:
     """A ring with nothing under way."""
     return Ring(jnp.zeros((layout.num_slots, layout.num_targets), dtype))
@@ -81,7 +84,7 @@ def empty_history(layout: Layout, sizes: tuple[int, ...], dtype) -> History:
 
 
 def deliver(
-    pending: Ring | History,
+    pending: Pending,
     spikes: tuple[Float[Array, " size"], ...],
     rows: tuple[Rows, ...],
     weights: tuple[Float[Array, "..."], ...],
@@ -90,7 +93,7 @@ def deliver(
     index: Int[Array, ""],
     layout: Layout,
     impl: str = "auto",
-) -> tuple[Ring | History, Float[Array, " num_targets"], tuple[Float[Array, "..."], ...]]:
+) -> tuple[Pending, Float[Array, " num_targets"], tuple[Float[Array, "..."], ...]]:
     """Take in the spikes of step `index - 1`, and out what is due in step `index`.
 
     **Arguments:**
@@ -98,9 +101,11 @@ def deliver(
     - `pending`: what is under way.
     - `spikes`: per source population; 0 is no spike, any other number multiplies the weights.
     - `rows`, `weights`: per projection; a weight is one number or one per synapse, in row order.
-    - `slack`: per projection, `weight - stop_gradient(weight)`: zeros that carry the derivative
-      with respect to the weights. They come back unchanged. Carried through a scan, their cotangent
-      is one buffer that each step of the backward pass adds to in place.
+    - `slack`: per projection, `weight - stop_gradient(weight)`: zeros that come back unchanged and
+      whose derivative stands for that of the weights. Carried through a scan, their cotangent is
+      one buffer that each step of the backward pass adds to in place. Give the weights as they
+      are, without `stop_gradient`: second derivatives read theirs. Where the slack is constant
+      (zeros), the weights are differentiated directly: right, but slower.
     - `index`: the number of the step, int32.
     - `layout`, `impl`: fixed when compiled; `impl` is `"auto"`, `"jax"` or `"native"`.
 
@@ -117,8 +122,8 @@ def deliver(
     flat_rows = [a for r in rows for a in r]
     if isinstance(pending, Ring):
         args = align_varying(pending.slots, head, *spikes, *slack, *weights, *flat_rows)
-        slots, due, *slack = deliver_ring_p.bind(*args, layout=layout, impl=impl, batch=0)
-        return Ring(slots), due, tuple(slack)
+        slots, due, *handed_on = deliver_ring_p.bind(*args, layout=layout, impl=impl, batch=0)
+        return Ring(slots), due, tuple(handed_on)
     held = [a for of_population in zip(*pending, strict=True) for a in of_population]
     args = align_varying(head, *held, *spikes, *weights, *flat_rows)
     *held, due = deliver_history_p.bind(*args, layout=layout, impl=impl, batch=0)
@@ -148,11 +153,11 @@ def as_ring(
         slot = jnp.mod(step, layout.num_slots)
         spikes = []
         for neuron, value, counts, size in zip(*history, sizes, strict=True):
-            known = (jnp.arange(size, dtype=jnp.int32) < counts[slot]) & (step >= 0)
+            known = jnp.arange(size, dtype=jnp.int32) < counts[slot]
             spikes.append(
-                jnp.zeros(size, dtype).at[jnp.where(known, neuron[slot], size)].set(
-                    value[slot], mode="drop"
-                )
+                jnp.zeros(size, dtype)
+                .at[jnp.where(known, neuron[slot], size)]
+                .set(value[slot], mode="drop")
             )
         ring, _, _ = deliver(
             ring, tuple(spikes), rows, weights, slack, index=step + 1, layout=layout, impl=impl
@@ -161,4 +166,5 @@ def as_ring(
 
     # The spikes of step index - 1 are not in the history yet: they come with the next delivery.
     ago = jnp.arange(layout.num_slots, 1, -1, dtype=jnp.int32)
-    return jax.lax.scan(replay, empty_ring(layout, dtype), ago)[0]
+    ring = varying_alike(empty_ring(layout, dtype), history, weights, rows, index)
+    return jax.lax.scan(replay, ring, ago)[0]

@@ -9,15 +9,22 @@ With `S` the synapses, `x` spikes, `w` weights and a dot for what is linear:
 
 The residual of a step of the backward pass is `x` alone. Work is in proportion to the sources with
 `x` or `x.` not zero; the pull with respect to `x` reads all synapses.
+
+For derivatives of any order the three are closed. Both are bilinear, in (what is dotted or barred)
+and in (x, w). A push whose (x, w) moves is a push with the parts exchanged, so that what moves
+stands where push is linear. A pull whose (x, w) moves is a pull, and that map of (x, w) is its own
+transpose, with the parts exchanged.
 """
+
+from itertools import zip_longest
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from ._primitive import (
-    add_tangents,
     align_varying,
+    aval_of,
     batch_by_leading_axis,
     dense,
     is_linear,
@@ -28,7 +35,6 @@ from ._primitive import (
     over_batch,
     set_jvp,
     set_transpose,
-    zero_tangent,
 )
 from ._rows import (
     events_of,
@@ -50,7 +56,7 @@ def _counts(layout):
     return num_populations(layout.sources), len(layout.sources)
 
 
-# ---- push: operands ring, head, x. (per population), w, rows; with_weights: x, w. as well ---------
+# ---- push: operands ring, head, x. (per population), w, rows; with_weights: x, w. as well -------
 
 
 def _split_push(args, layout, with_weights):
@@ -101,12 +107,11 @@ def _push_one(args, layout, with_weights):
     slot = jnp.mod(head, layout.num_slots)
     due = lax.dynamic_index_in_dim(ring, slot, 0, keepdims=False)
     ring = lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(due), slot, 0)
-    return [ring, due, *w_dot]
+    return [ring, due]
 
 
 def _push_reference(*args, layout, impl, batch, with_weights):
-    n, m = _counts(layout)
-    ring, due, *_ = over_batch(lambda *a: _push_one(a, layout, with_weights)[:2], batch, args)
+    ring, due = over_batch(lambda *a: _push_one(a, layout, with_weights), batch, args)
     return [ring, due, *_split_push(args, layout, with_weights)[4]]
 
 
@@ -141,7 +146,7 @@ lower_natively(push_ring_p, _push_reference, "brainjax_PushRing", _attributes, _
 batch_by_leading_axis(push_ring_p, lambda *, layout, impl, with_weights: {0})
 
 
-# ---- pull: operands ring_bar, due_bar, head, w_bar, x (with_weights), w, rows ---------------------
+# ---- pull: operands ring_bar, due_bar, head, w_bar, x (with_weights), w, rows -------------------
 
 
 def _split_pull(args, layout, with_weights):
@@ -223,93 +228,87 @@ lower_natively(pull_ring_p, _pull_reference, "brainjax_PullRing", _pull_attribut
 batch_by_leading_axis(pull_ring_p, _pull_expanded)
 
 
-# ---- derivatives: push and pull are each other's transpose, and bilinear in (x, w) ----------------
+# ---- derivatives: push and pull are each other's transpose, and bilinear ------------------------
 
 
-def _rest(x, w, rows):
-    return [*x, *w, *[a for r in rows for a in r]]
+def _push(ring, head, x_dot, x, w_dot, w, rows, params):
+    """Push, with the parts that moves by weights need where `x` is given."""
+    flat = [a for r in rows for a in r]
+    args = align_varying(*map(dense, [ring, head, *x_dot, *x, *w_dot, *w]), *flat)
+    return push_ring_p.bind(*args, **params, with_weights=bool(x))
 
 
-def _push_jvp(primals, tangents, *, layout, impl, batch, with_weights):
-    params = {"layout": layout, "impl": impl, "batch": batch, "with_weights": with_weights}
+def _pull(ring, due, head, w_bar, x, w, rows, sizes, params):
+    """Pull: `ring_bar`, then what reaches the spikes, then, where `x` is given, the weights."""
+    n = len(sizes)
+    flat = [a for r in rows for a in r]
+    args = align_varying(*map(dense, [ring, due, head, *w_bar, *x, *w]), *flat)
+    ring, *bars = pull_ring_p.bind(*args, **params, with_weights=bool(x), sizes=sizes)
+    return ring, bars[:n], bars[n:]
+
+
+def _zeros(operands):
+    """Zeros like operands, which may be ones of a transpose rule that the op is linear in."""
+    return [jnp.zeros(aval.shape, aval.dtype) for aval in map(aval_of, operands)]
+
+
+def _sum_to(operands, bars):
+    """Cotangents of operands that may have been shared by the examples of a batch."""
+    out = []
+    for operand, bar in zip(operands, bars, strict=True):
+        shape = aval_of(operand).shape
+        shared = tuple(i for i, (a, b) in enumerate(zip(bar.shape, shape, strict=True)) if b < a)
+        out.append(jnp.sum(bar, axis=shared, keepdims=True) if shared else bar)
+    return out
+
+
+def _push_jvp(primals, tangents, *, with_weights, **params):
+    layout = params["layout"]
     ring, head, x_dot, x, w_dot, w, rows = _split_push(primals, layout, with_weights)
     d_ring, _, d_x_dot, d_x, d_w_dot, d_w, _ = _split_push(tangents, layout, with_weights)
-    outs = push_ring_p.bind(*primals, **params)
-    linear = [dense(d_ring), head, *map(dense, d_x_dot)]
-    moved = push_ring_p.bind(
-        *align_varying(*linear, *x, *map(dense, d_w_dot), *w, *_rest([], [], rows)), **params
-    )
+    outs = push_ring_p.bind(*primals, **params, with_weights=with_weights)
+    moved = _push(d_ring, head, d_x_dot, x, d_w_dot, w, rows, params)
     if not all(map(is_zero, [*d_x, *d_w])):
-        bent = push_ring_p.bind(
-            *align_varying(
-                jnp.zeros_like(ring),
-                head,
-                *x_dot,
-                *map(dense, d_x),
-                *w_dot,
-                *map(dense, d_w),
-                *_rest([], [], rows),
-            ),
-            **params,
-        )
+        if not with_weights:
+            d_x, w_dot = _zeros(x_dot), w
+        bent = _push(jnp.zeros_like(ring), head, d_x, x_dot, d_w, w_dot, rows, params)
         moved = [moved[0] + bent[0], moved[1] + bent[1], *moved[2:]]
     return outs, moved
 
 
-def _push_transpose(cotangents, *args, layout, impl, batch, with_weights):
-    n, m = _counts(layout)
-    ring, head, x_dot, x, w_dot, w, rows = _split_push(args, layout, with_weights)
-    ring_bar, due_bar, *w_bar = map(dense, cotangents)
-    shapes = [(v.aval if is_linear(v) else v).shape for v in x_dot]
-    outs = pull_ring_p.bind(
-        *align_varying(ring_bar, due_bar, head, *w_bar, *_rest(x, w, rows)),
-        layout=layout,
-        impl=impl,
-        batch=batch,
-        with_weights=with_weights,
-        sizes=tuple(shape[-1] for shape in shapes),
-    )
-    x_bar = [_unbroadcast(b, shape) for b, shape in zip(outs[1 : 1 + n], shapes, strict=True)]
-    bars = [outs[0], None, *x_bar, *[None] * len(x), *outs[1 + n :], *[None] * (m + 4 * m)]
-    return [b if is_linear(v) else None for b, v in zip(bars, args, strict=True)]
+def _push_transpose(cotangents, *args, with_weights, **params):
+    _, head, x_dot, x, _, w, rows = _split_push(args, params["layout"], with_weights)
+    ring_bar, due_bar, *w_bar = cotangents
+    sizes = tuple(aval_of(v).shape[-1] for v in x_dot)
+    ring_bar, x_bar, w_bar = _pull(ring_bar, due_bar, head, w_bar, x, w, rows, sizes, params)
+    bars = [ring_bar, None, *_sum_to(x_dot, x_bar), *[None] * len(x), *w_bar]
+    return [b if is_linear(v) else None for b, v in zip_longest(bars, args)]
 
 
-def _unbroadcast(x, shape):
-    axes = tuple(i for i, (a, b) in enumerate(zip(x.shape, shape, strict=True)) if b == 1 < a)
-    return jnp.sum(x, axis=axes, keepdims=True) if axes else x
-
-
-def _pull_jvp(primals, tangents, *, layout, impl, batch, with_weights, sizes):
-    params = {"layout": layout, "impl": impl, "batch": batch, "with_weights": with_weights}
-    params["sizes"] = sizes
-    n, _ = _counts(layout)
+def _pull_jvp(primals, tangents, *, with_weights, sizes, **params):
+    layout = params["layout"]
     ring, due, head, w_bar, x, w, rows = _split_pull(primals, layout, with_weights)
     d_ring, d_due, _, d_w_bar, d_x, d_w, _ = _split_pull(tangents, layout, with_weights)
-    outs = pull_ring_p.bind(*primals, **params)
-    linear = [dense(d_ring), dense(d_due), head, *map(dense, d_w_bar)]
-    moved = pull_ring_p.bind(*align_varying(*linear, *_rest(x, w, rows)), **params)
+    outs = pull_ring_p.bind(*primals, **params, with_weights=with_weights, sizes=sizes)
+    moved, x_moved, w_moved = _pull(d_ring, d_due, head, d_w_bar, x, w, rows, sizes, params)
     if not all(map(is_zero, [*d_x, *d_w])):
-        fresh = [jnp.zeros_like(b) for b in w_bar]
-        rest = _rest(map(dense, d_x), map(dense, d_w), rows)
-        bent = pull_ring_p.bind(*align_varying(ring, due, head, *fresh, *rest), **params)
-        moved = [moved[0], *[a + b for a, b in zip(moved[1:], bent[1:], strict=True)]]
-    return outs, moved
+        _, x_bent, w_bent = _pull(ring, due, head, _zeros(w_bar), d_x, d_w, rows, sizes, params)
+        x_moved, w_moved = map(jnp.add, x_moved, x_bent), map(jnp.add, w_moved, w_bent)
+    return outs, [moved, *x_moved, *w_moved]
 
 
-def _pull_transpose(cotangents, *args, layout, impl, batch, with_weights, sizes):
-    n, m = _counts(layout)
-    ring, due, head, w_bar, x, w, rows = _split_pull(args, layout, with_weights)
-    ring_dot, *rest = map(dense, cotangents)
-    x_dot, w_dot = rest[:n], rest[n:]
-    outs = push_ring_p.bind(
-        *align_varying(ring_dot, head, *x_dot, *x, *w_dot, *_rest([], w, rows)),
-        layout=layout,
-        impl=impl,
-        batch=batch,
-        with_weights=with_weights,
-    )
-    bars = [outs[0], outs[1], None, *outs[2:], *[None] * (len(x) + m + 4 * m)]
-    return [b if is_linear(v) else None for b, v in zip(bars, args, strict=True)]
+def _pull_transpose(cotangents, *args, with_weights, sizes, **params):
+    ring, due, head, w_bar, x, w, rows = _split_pull(args, params["layout"], with_weights)
+    ring_dot, *rest = cotangents
+    x_dot, w_dot = rest[: len(sizes)], rest[len(sizes) :]
+    if any(map(is_linear, [*x, *w])):
+        w_dot = w_dot or _zeros(w)
+        _, to_x, to_w = _pull(ring, due, head, _zeros(w), x_dot, w_dot, rows, sizes, params)
+        bars = [None] * (3 + len(w_bar)) + _sum_to(x, to_x[: len(x)]) + to_w
+    else:
+        ring_dot, due_dot, *w_dot = _push(ring_dot, head, x_dot, x, w_dot, w, rows, params)
+        bars = [ring_dot, due_dot, None, *w_dot]
+    return [b if is_linear(v) else None for b, v in zip_longest(bars, args)]
 
 
 set_jvp(push_ring_p, _push_jvp)
@@ -318,7 +317,7 @@ set_jvp(pull_ring_p, _pull_jvp)
 set_transpose(pull_ring_p, _pull_transpose)
 
 
-# ---- deliver: operands ring, head, spikes, slack, weights, rows ------------------------------------
+# ---- deliver: operands ring, head, spikes, slack, weights, rows ---------------------------------
 
 
 def _split_deliver(args, layout):
@@ -327,19 +326,9 @@ def _split_deliver(args, layout):
     return ring, head, spikes, slack, weights, operands_per_projection(args, m)
 
 
-def _deliver_reference(*args, layout, impl, batch):
-    ring, head, spikes, slack, weights, rows = _split_deliver(args, layout)
-    ring, due = push_ring_p.bind(
-        ring,
-        head,
-        *spikes,
-        *_rest([], weights, rows),
-        layout=layout,
-        impl=impl,
-        batch=batch,
-        with_weights=False,
-    )
-    return [ring, due, *slack]
+def _deliver_reference(*args, **params):
+    ring, head, spikes, slack, weights, rows = _split_deliver(args, params["layout"])
+    return [*_push(ring, head, spikes, [], [], weights, rows, params), *slack]
 
 
 def _deliver_abstract(*args, layout, impl, batch):
@@ -351,29 +340,17 @@ deliver_ring_p = new_primitive("deliver_ring", _deliver_abstract, _deliver_refer
 batch_by_leading_axis(deliver_ring_p, lambda *, layout, impl: {0})
 
 
-def _deliver_jvp(primals, tangents, *, layout, impl, batch):
-    ring, head, spikes, slack, weights, rows = _split_deliver(primals, layout)
-    d_ring, _, d_spikes, d_slack, d_weights, _ = _split_deliver(tangents, layout)
-    outs = deliver_ring_p.bind(*primals, layout=layout, impl=impl, batch=batch)
-    with_weights = not all(map(is_zero, [*d_slack, *d_weights]))
-    through = map(add_tangents, d_slack, d_weights) if with_weights else []
-    moved = push_ring_p.bind(
-        *align_varying(
-            dense(d_ring),
-            head,
-            *map(dense, d_spikes),
-            *(spikes if with_weights else []),
-            *map(dense, through),
-            *_rest([], weights, rows),
-        ),
-        layout=layout,
-        impl=impl,
-        batch=batch,
-        with_weights=with_weights,
-    )
-    # The slack comes back as it went in: where only it moves, push hands its tangent on in place.
-    given = moved[2:] if with_weights and all(map(is_zero, d_weights)) else d_slack
-    return outs, [*moved[:2], *(given or [zero_tangent(s) for s in slack])]
+def _deliver_jvp(primals, tangents, **params):
+    _, head, spikes, _, weights, rows = _split_deliver(primals, params["layout"])
+    d_ring, _, d_spikes, d_slack, d_weights, _ = _split_deliver(tangents, params["layout"])
+    outs = deliver_ring_p.bind(*primals, **params)
+    # A slack that moves does so like its weights, and for them: in place, from step to step.
+    w_dot = [w if is_zero(s) else s for s, w in zip(d_slack, d_weights, strict=True)]
+    if all(map(is_zero, w_dot)):
+        ring, due = _push(d_ring, head, d_spikes, [], [], weights, rows, params)
+    else:
+        ring, due, *w_dot = _push(d_ring, head, d_spikes, spikes, w_dot, weights, rows, params)
+    return outs, [ring, due, *[s if is_zero(s) else w for s, w in zip(d_slack, w_dot, strict=True)]]
 
 
 set_jvp(deliver_ring_p, _deliver_jvp)

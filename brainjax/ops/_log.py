@@ -1,7 +1,7 @@
 """A log of events: who spiked, appended to one array as it happens.
 
 Operands: `log` (capacity,), `length` (), `spikes` (size,). Results: `log`, `length`. The length
-counts on past the capacity, so that an overflow is seen and can be raised; nothing is written there.
+counts on past the capacity, where nothing is written, so that an overflow is seen and raised.
 """
 
 import jax.numpy as jnp

@@ -69,7 +69,7 @@ def _abstract(*args, f, num_linear, num_fixed):
 map_p: Primitive = new_primitive("map", _abstract, _reference)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _tangent_of(f, num_primals, in_mask, out_mask):
     """(primals, tangents of some) -> tangents of the floating outputs; linear in the tangents."""
 
@@ -97,10 +97,12 @@ def _jvp(primals, tangents, *, f, num_linear, num_fixed):
     f_dot = _tangent_of(f, len(primals), in_mask, out_mask)
     args = align_varying(*primals, *moving)
     out_dots = iter(map_p.bind(*args, f=f_dot, num_linear=len(moving), num_fixed=num_fixed))
-    return outs, [next(out_dots) if m else zero_tangent(o) for o, m in zip(outs, out_mask, strict=True)]
+    return outs, [
+        next(out_dots) if m else zero_tangent(o) for o, m in zip(outs, out_mask, strict=True)
+    ]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _transpose_of(f, num_primals, avals):
     def transposed(*args):
         primals, cotangents = args[:num_primals], args[num_primals:]
@@ -128,7 +130,7 @@ def _transpose(cotangents, *args, f, num_linear, num_fixed):
     return [None] * num_primals + [next(outs) if m else None for m in moving]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _with_known(f, num_primals, moving):
     num_known = moving.count(False)
 
@@ -141,7 +143,7 @@ def _with_known(f, num_primals, moving):
     return rearranged
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _batched(f, dims):
     return jax.vmap(f, in_axes=dims)
 

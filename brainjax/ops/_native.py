@@ -35,16 +35,14 @@ def info() -> dict[str, str]:
     `{"version", "jax", "jaxlib", "platform", "devices", "ops", "native_library"}`; `ops` is
     `"native"` or `"jax"`, `native_library` the file or a sentence that says it is absent.
     """
-    import importlib.metadata
-
-    import jaxlib
+    from importlib.metadata import version
 
     platform = jax.default_backend()
     library = native_library()
     return {
-        "version": importlib.metadata.version("brainjax"),
+        "version": version("brainjax"),
         "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
+        "jaxlib": version("jaxlib"),
         "platform": platform,
         "devices": ", ".join(str(d) for d in jax.devices()),
         "ops": "native" if library is not None and platform == "cpu" else "jax",

@@ -17,7 +17,6 @@ from jax.interpreters import ad, batching, mlir
 from ..core import explain
 from ._native import native_library
 
-
 IMPLEMENTATIONS = ("auto", "jax", "native")
 
 
@@ -45,7 +44,19 @@ def align_varying(*args):
     """Operands typed as varying over the same axes of a `shard_map`, as primitives want them."""
     axes = frozenset().union(*map(_varying_axes, args))
     missing = [tuple(sorted(axes - _varying_axes(x))) for x in args]
-    return [jax.lax.pcast(x, m, to="varying") if m else x for x, m in zip(args, missing, strict=True)]
+    return [
+        jax.lax.pcast(x, m, to="varying") if m else x for x, m in zip(args, missing, strict=True)
+    ]
+
+
+def varying_alike(tree, *others):
+    """`tree` with arrays typed as varying over all mesh axes that it or `others` vary over.
+
+    What a scan carries must have this type from the start, zeros too.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    rest = [x for x in jax.tree.leaves(others) if isinstance(x, jax.Array)]
+    return jax.tree.unflatten(structure, align_varying(*leaves, *rest)[: len(leaves)])
 
 
 def like(aval, shape: Sequence[int], dtype=None):
@@ -70,12 +81,12 @@ def new_primitive(name: str, abstract_eval: Callable, reference: Callable) -> Pr
     primitive.multiple_results = True
     primitive.def_abstract_eval(abstract_eval)
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def compiled(params):
         return jax.jit(lambda *args: primitive.bind(*args, **dict(params)))
 
     def impl(*args, **params):
-        if jax.config.jax_disable_jit:
+        if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
             return reference(*args, **params)
         return compiled(tuple(sorted(params.items())))(*args)
 
@@ -150,11 +161,6 @@ def is_zero(tangent) -> bool:
     return isinstance(tangent, ad.Zero)
 
 
-def add_tangents(a, b):
-    """The sum of two tangents, either of which may be symbolically zero."""
-    return ad.add_tangents(a, b)
-
-
 def dense(tangent):
     """A tangent as an array, zeros if it is symbolically zero."""
     return ad.instantiate_zeros(tangent)
@@ -168,6 +174,11 @@ def zero_tangent(x):
 def is_linear(operand) -> bool:
     """Whether an operand of a transpose rule is one that the op is linear in."""
     return ad.is_undefined_primal(operand)
+
+
+def aval_of(operand):
+    """The type of an operand of a transpose rule."""
+    return operand.aval if is_linear(operand) else jax.typeof(operand)
 
 
 def set_jvp(primitive: Primitive, rule: Callable) -> None:

@@ -9,6 +9,8 @@ from ._records import RateRecord as RateRecord
 from ._records import SpikeLog as SpikeLog
 from ._records import SpikeTrains as SpikeTrains
 from ._records import TraceRecord as TraceRecord
+from ._rollout import check_rollout as check_rollout
+from ._rollout import roll as roll
 from ._rollout import rollout as rollout
 from ._simulate import Interrupted as Interrupted
 from ._simulate import NonFiniteState as NonFiniteState

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core import explain, near_miss
 from ..network import BuiltNetwork
+from ..stimuli import Source
 
 
 def check_built(built: Any, who: str) -> None:
@@ -29,6 +30,15 @@ def check_inputs(
 ) -> dict[str, jax.Array]:
     """Inputs as arrays with a leading axis of `num_steps`, checked against the network."""
     checked = {}
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise TypeError(
+            explain(
+                "inputs",
+                got=type(inputs).__name__,
+                expected="a mapping from targets to arrays",
+                mend="For example inputs={'exc': current}.",
+            )
+        )
     for target, values in (inputs or {}).items():
         population, _, receptor = str(target).partition(".")
         if population not in built.populations:
@@ -44,6 +54,9 @@ def check_inputs(
                 + " "
                 + near_miss(receptor, receptors)
             )
+        if isinstance(built.populations[population].neuron, Source):
+            expected = "a population of neurons: a source takes no input"
+            raise ValueError(explain("inputs: key", got=target, expected=expected))
         size = built.populations[population].size
         shape = np.shape(values)
         if shape not in ((num_steps,), (num_steps, size)):
@@ -69,7 +82,7 @@ def steps_of(duration: Any, dt: float, what: str) -> int:
             explain(
                 what,
                 got=duration,
-                expected=f"a multiple of dt = {dt} ms",
+                expected=f"a multiple of dt = {dt} ms, 0 or more",
                 mend=f"The nearest is {near:g}." if np.isfinite(duration) else "",
             )
         )

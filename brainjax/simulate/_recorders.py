@@ -101,7 +101,7 @@ class Spikes(Recorder):
             )
 
     def _capacity(self, built, num_steps):
-        size = built.populations[self.population].size
+        size = built.size_of(self.population)
         usual = max(math.ceil(size * num_steps * built.dt), 4 * size)
         return self.capacity or max(min(usual, size * num_steps), 1)
 
@@ -114,13 +114,13 @@ class Spikes(Recorder):
         return (log, length), length - carry[1]
 
     def finish(self, built, blocks):
-        size = built.populations[self.population].size
+        size = built.size_of(self.population)
         if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(blocks)) or isinstance(
             blocks[0].carry[0], jax.Array
         ):
             ((log, length), counts, first, _), = blocks
             return SpikeLog(
-                log, counts, length, jnp.asarray(first), built.dt_leaf, jnp.asarray(size)
+                log, counts, length, first, built.dt_leaf, jnp.asarray(size, jnp.int32)
             )
         neurons, steps = [], []
         for (log, length), counts, first, _ in blocks:
@@ -149,7 +149,7 @@ class SpikeCount(Recorder):
 
     def init(self, built, num_steps):
         del num_steps
-        return jnp.zeros(built.populations[self.population].size, built.dt_leaf.dtype)
+        return jnp.zeros(built.size_of(self.population), built.dt_leaf.dtype)
 
     def step(self, built, carry, state):
         return carry + state.spikes[self.population], None
@@ -241,12 +241,12 @@ class Trace(Recorder):
                 + near_miss(self.field, known)
             )
         for i in self.neurons or ():
-            if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < population.size:
+            if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < built.size_of(self.population):
                 raise ValueError(
                     explain(
                         f"Trace('{self.population}'): neurons",
                         got=i,
-                        expected=f"indices in 0..{population.size - 1}",
+                        expected=f"indices in 0..{built.size_of(self.population) - 1}",
                     )
                 )
 
@@ -254,19 +254,14 @@ class Trace(Recorder):
         del built, num_steps
 
     def step(self, built, carry, state):
-        population = built.populations[self.population]
-        values = (
-            state.spikes[self.population]
-            if self.field == "spikes"
-            else population.observe(state.populations[self.population])[self.field]
-        )
+        values = built.observe(state, self.population, self.field)
         return carry, values if self.neurons is None else values[np.asarray(self.neurons, np.int32)]
 
     def finish(self, built, blocks):
         value = _concatenate([b.stack for b in blocks])
         time = _times(built, blocks[0], np.arange(1, len(value) + 1))
-        size = built.populations[self.population].size
-        return TraceRecord(time, value, tuple(range(size)) if self.neurons is None else self.neurons)
+        chosen = range(built.size_of(self.population)) if self.neurons is None else self.neurons
+        return TraceRecord(time, value, np.asarray(chosen, np.int32))
 
 
 def check_recorders(built: BuiltNetwork, record: Mapping[str, Recorder] | None) -> dict[str, Recorder]:
@@ -284,7 +279,10 @@ def check_recorders(built: BuiltNetwork, record: Mapping[str, Recorder] | None) 
         )
     for name, recorder in record.items():
         if not isinstance(recorder, Recorder):
-            raise TypeError(explain(f"record[{name!r}]", got=recorder, expected="a recorder"))
+            mend = "For example bj.Spikes('exc')."
+            raise TypeError(
+                explain(f"record[{name!r}]", got=recorder, expected="a recorder", mend=mend)
+            )
         recorder.check(built)
     return dict(record)
 

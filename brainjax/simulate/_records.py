@@ -54,7 +54,7 @@ class TraceRecord(NamedTuple):
 
     time: Float[Array, " num_steps"]  # ms
     value: Float[Array, "num_steps neurons"]
-    neurons: tuple[int, ...]
+    neurons: Int[np.ndarray, " neurons"]  # which
 
 
 class RateRecord(NamedTuple):

@@ -11,7 +11,7 @@ from jax import lax
 
 from ..core import explain
 from ..network import BuiltNetwork, NetworkState
-from ..ops import History, as_ring
+from ..ops import History, as_ring, varying_alike
 from ._inputs import check_built, check_inputs
 from ._recorders import Block, Recorder, check_recorders, finish_all, step_all
 
@@ -59,10 +59,19 @@ def rollout(
         gradient = eqx.filter_grad(loss)(built)
         ```
     """
+    num_steps, inputs, recorders = check_rollout(built, inputs, num_steps, record)
+    return roll(built, state, inputs, num_steps, recorders, checkpoint)
+
+
+def check_rollout(built, inputs, num_steps, record) -> tuple[int, dict, dict[str, Recorder]]:
+    """The arguments of a rollout, checked before anything is traced."""
     check_built(built, "rollout")
     num_steps = _num_steps(inputs, num_steps)
-    inputs = check_inputs(built, inputs, num_steps)
-    recorders = check_recorders(built, record)
+    return num_steps, check_inputs(built, inputs, num_steps), check_recorders(built, record)
+
+
+def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[NetworkState, dict]:
+    """A rollout of checked arguments."""
     # Parameters reach the steps as if they were arguments of the program, even where the caller
     # closed over them: a constant would be folded, with other last bits than `simulate` has.
     built, state, inputs = _opaque((built, state, inputs))
@@ -76,7 +85,7 @@ def rollout(
         return (state, slack, carries), kept
 
     carries = {n: r.init(built, num_steps) for n, r in recorders.items()}
-    carry = (state, built.slack(), carries)
+    carry = varying_alike((state, built.slack(), carries), built, inputs)
     (last, _, carries), stack = _scan(step, carry, inputs, num_steps, checkpoint)
     block = Block(carries, stack, state.steps, num_steps)
     return last, finish_all(recorders, built, [block])

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..core import explain, is_concrete
+from ..core import check_integer, explain, is_concrete
 
 _TAIL = 2.0**-33
 
@@ -50,7 +50,7 @@ MAX_MEAN = 50.0
 def events_per_step(rate, dt: float, max_events: int | None, what: str) -> int:
     """How many events a step must be able to hold; refuses rates that a step cannot resolve."""
     if max_events is not None:
-        return max_events
+        return check_integer(f"{what}: max_events", max_events, low=1)
     if not is_concrete(rate):
         raise ValueError(
             explain(

@@ -39,11 +39,20 @@ class PoissonSource(Source):
     elementwise: ClassVar[bool] = True
     rate: Array = parameter(unit="Hz", doc="rate of each unit", domain="nonnegative")
     start: Array = parameter(0.0, unit="ms", doc="onset")
-    stop: Array = eqx.field(default=float("inf"), converter=as_leaf)
+    stop: Array = parameter(float("inf"), unit="ms", doc="end", domain="real")
     max_events: int | None = eqx.field(default=None, static=True)
 
     def prepared(self, dt, size):
-        del size
+        for name in ("rate", "start", "stop"):
+            shape = jnp.shape(getattr(self, name))
+            if shape not in ((), (size,)):
+                raise ValueError(
+                    explain(
+                        f"PoissonSource({name}=...)",
+                        got=f"shape {shape}",
+                        expected=f"() or ({size},), one per unit of the population",
+                    )
+                )
         events = events_per_step(self.rate, dt, self.max_events, "PoissonSource")
         return PoissonSource(self.rate, self.start, self.stop, max_events=events)
 
@@ -92,19 +101,37 @@ class SpikeSource(Source):
                 )
             )
         if not np.all(np.isfinite(self.times)) or np.any(np.asarray(self.times) <= 0):
-            raise ValueError(explain("SpikeSource: times", got="some <= 0 or not finite", expected="times > 0 ms"))
+            bad = [t for t in self.times if not (np.isfinite(t) and t > 0)][0]
+            raise ValueError(
+                explain(
+                    "SpikeSource: times",
+                    got=bad,
+                    expected="finite times above 0 ms",
+                    mend="A spike ends the step before it: the first may be at dt.",
+                )
+            )
 
     def prepared(self, dt, size):
         times, neurons = np.asarray(self.times, np.float64), np.asarray(self.neurons)
-        if neurons.size and (neurons.min() < 0 or neurons.max() >= size or neurons.dtype.kind != "i"):
-            raise ValueError(
-                explain("SpikeSource: neurons", got=neurons, expected=f"indices in 0..{size - 1}")
-            )
+        for i in self.neurons:
+            if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < size:
+                raise ValueError(
+                    explain(
+                        "SpikeSource: neurons",
+                        got=i,
+                        expected=f"indices in 0..{size - 1}, the population having {size} units",
+                    )
+                )
         steps = np.round(times / dt).astype(np.int64)
         off = np.abs(steps * dt - times) > 1e-6 * np.maximum(times, dt)
         if off.any():
             raise ValueError(
-                explain("SpikeSource: times", got=float(times[off][0]), expected=f"multiples of {dt} ms")
+                explain(
+                    "SpikeSource: times",
+                    got=float(times[off][0]),
+                    expected=f"multiples of dt = {dt} ms",
+                    mend=f"np.round(times / {dt}) * {dt} moves them onto the grid.",
+                )
             )
         pairs, counts = np.unique(np.stack([neurons, steps - 1]), axis=1, return_counts=True)
         unit, step = pairs if times.size else (np.zeros(0, int), np.zeros(0, int))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Instant, as_leaf, check_parameters, explain, is_concrete, parameter
+from ..core import Instant, check_parameters, explain, is_concrete, parameter
 from ._poisson import events_per_step, poisson_counts
 
 
@@ -42,13 +42,13 @@ class Stimulus(eqx.Module):
 
 
 class DC(Stimulus):
-    """A constant current while start <= t < stop."""
+    """A constant current while start <= t < stop, into the population `target`."""
 
     into: ClassVar[str] = "current"
     target: str = eqx.field(static=True)
     amplitude: Array = parameter(unit="pA", doc="current")
     start: Array = parameter(0.0, unit="ms", doc="onset")
-    stop: Array = eqx.field(default=float("inf"), converter=as_leaf)
+    stop: Array = parameter(float("inf"), unit="ms", doc="end", domain="real")
 
     def amount(self, *, at):
         return jnp.where(_during(self.start, self.stop, at), self.amplitude, 0)
@@ -57,7 +57,8 @@ class DC(Stimulus):
 class StepCurrent(Stimulus):
     """A current that is constant between given times: `amplitudes[i]` from `times[i]` on.
 
-    Zero before the first time. Times are in ms, ascending, multiples of dt.
+    Zero before the first time. Times are in ms, ascending, multiples of dt. It flows into every
+    neuron of the population `target`.
     """
 
     elementwise: ClassVar[bool] = False
@@ -78,7 +79,9 @@ class StepCurrent(Stimulus):
             )
         if is_concrete(self.times) and np.any(np.diff(np.asarray(self.times)) <= 0):
             raise ValueError(
-                explain("StepCurrent: times", got=np.asarray(self.times), expected="ascending times")
+                explain(
+                    "StepCurrent: times", got=np.asarray(self.times).tolist(), expected="ascending times"
+                )
             )
 
     def prepared(self, dt):
@@ -122,7 +125,7 @@ class PoissonInput(Stimulus):
     rate: Array = parameter(unit="Hz", doc="total rate per neuron", domain="nonnegative")
     weight: Array = parameter(unit="1", doc="of each event, in the receptor's unit")
     start: Array = parameter(0.0, unit="ms", doc="onset")
-    stop: Array = eqx.field(default=float("inf"), converter=as_leaf)
+    stop: Array = parameter(float("inf"), unit="ms", doc="end", domain="real")
     max_events: int | None = eqx.field(default=None, static=True)
 
     def prepared(self, dt):
@@ -148,4 +151,5 @@ def check_target(stimulus: Any, receptors: dict[str, tuple[str, ...]]) -> None:
         raise ValueError(explain(what, got=stimulus.target, expected=f"a population: '{population}'"))
     if stimulus.into == "receptor" and not receptor:
         names = ", ".join(f"'{population}.{r}'" for r in receptors.get(population, ()))
-        raise ValueError(explain(what, got=stimulus.target, expected=f"a receptor: {names}"))
+        expected = f"a receptor: {names}" if names else "a population that has receptors"
+        raise ValueError(explain(what, got=stimulus.target, expected=expected))

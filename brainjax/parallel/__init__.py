@@ -1,0 +1,3 @@
+"""One network over several devices."""
+
+from ._rollout import rollout as rollout
