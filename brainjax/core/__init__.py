@@ -5,6 +5,7 @@ from ._dynamics import Dynamics as Dynamics
 from ._dynamics import Instant as Instant
 from ._errors import explain as explain
 from ._errors import near_miss as near_miss
+from ._errors import shown as shown
 from ._host_random import HostStream as HostStream
 from ._host_random import check_integer as check_integer
 from ._parameters import UNITS as UNITS

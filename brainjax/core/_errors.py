@@ -2,6 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 
 def explain(what: str, *, got: object, expected: str, mend: str = "") -> str:
@@ -20,6 +23,11 @@ def explain(what: str, *, got: object, expected: str, mend: str = "") -> str:
     """
     text = f"{what}: got {got!r}, expected {expected}."
     return f"{text} {mend}" if mend else text
+
+
+def shown(number: Any) -> float:
+    """A number of any precision as the user wrote it: 2.05, not 2.049999952316284."""
+    return float(str(np.asarray(number)[()]))
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:

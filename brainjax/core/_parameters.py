@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._errors import explain, near_miss
+from ._errors import explain, near_miss, shown
 
 UNITS = ("ms", "mV", "pA", "nS", "pF", "Hz", "1")
 """The closed set of units. Everything the library reads or returns is in these; `"1"` is a
@@ -37,7 +37,8 @@ def as_leaf(value: Any) -> Any:
     if isinstance(value, (bool, np.bool_, str)):
         return value
     if isinstance(value, (int, float, np.number, np.ndarray, list, tuple)):
-        return jnp.asarray(np.asarray(value, dtype=np.float64), dtype=float_dtype())
+        with jax.ensure_compile_time_eval():  # a number that is known stays known inside jit
+            return jnp.asarray(np.asarray(value, dtype=np.float64), dtype=float_dtype())
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
         return value.astype(float_dtype())
     return value
@@ -111,5 +112,5 @@ def check_parameters(model: Any) -> None:
             bad = numbers if numbers.ndim == 0 else numbers[~good][0]
             unit = "" if field.metadata["unit"] == "1" else f" in {field.metadata['unit']}"
             raise ValueError(
-                explain(what, got=float(bad), expected=f"a {field.metadata['domain']} number{unit}")
+                explain(what, got=shown(bad), expected=f"a {field.metadata['domain']} number{unit}")
             )

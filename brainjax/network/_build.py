@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..core import HostStream, check_key, explain, float_dtype, is_concrete
+from ..core import HostStream, check_key, explain, float_dtype, is_concrete, shown
 from ..ops import check_elementwise, check_impl
 from ..stimuli import Source
 from ._built import BuiltNetwork, BuiltProjection, ports_of
@@ -102,7 +102,8 @@ def _host_words(key: Array) -> tuple[int, int]:
             )
         )
     check_key("build: key", key)
-    a, b = np.asarray(jax.random.bits(key, (2,), jnp.uint32)).tolist()
+    with jax.ensure_compile_time_eval():  # inside jit too
+        a, b = np.asarray(jax.random.bits(key, (2,), jnp.uint32)).tolist()
     return a, b
 
 
@@ -120,7 +121,7 @@ def _prepared(name: str, population: Population, dt: float) -> Population:
             raise ValueError(
                 explain(
                     f"Population '{name}': t_ref",
-                    got=float(t_ref[off].ravel()[0]) if t_ref.ndim else float(t_ref),
+                    got=shown(np.asarray(neuron.t_ref)[off].ravel()[0]),
                     expected=f"a multiple of dt = {dt} ms",
                     mend="Round it, or choose another dt.",
                 )

@@ -62,7 +62,7 @@ def _reference(*args, f, num_linear, num_fixed):
 
 
 def _abstract(*args, f, num_linear, num_fixed):
-    outs = jax.eval_shape(f, *[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in args])
+    outs = jax.eval_shape(f, *map(jax.ShapeDtypeStruct.like, args))
     return [like(args[0], o.shape, o.dtype) for o in outs]
 
 
@@ -106,7 +106,7 @@ def _jvp(primals, tangents, *, f, num_linear, num_fixed):
 def _transpose_of(f, num_primals, avals):
     def transposed(*args):
         primals, cotangents = args[:num_primals], args[num_primals:]
-        linear = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in avals]
+        linear = [jax.ShapeDtypeStruct.like(aval) for aval in avals]
         return tuple(jax.linear_transpose(lambda *l: f(*primals, *l), *linear)(tuple(cotangents)))
 
     return transposed
@@ -123,7 +123,7 @@ def _transpose(cotangents, *args, f, num_linear, num_fixed):
         primals, linear = (*primals, *known), [x for x in linear if is_linear(x)]
     else:
         moving = (True,) * num_linear
-    avals = tuple((x.aval.shape, x.aval.dtype) for x in linear)
+    avals = tuple(x.aval for x in linear)
     given = align_varying(*primals, *[dense(c) for c in cotangents])
     f_t = _transpose_of(f, len(primals), avals)
     outs = iter(map_p.bind(*given, f=f_t, num_linear=len(cotangents), num_fixed=num_fixed))
@@ -184,7 +184,8 @@ def check_elementwise(f: Callable, *args: Any, what: str) -> None:
                     f"{what}: its step must be elementwise over neurons",
                     got=name,
                     expected="no operation that mixes neurons",
-                    mend="Neurons act on each other through a Projection.",
+                    mend="Neurons act on each other through a Projection; a model that must mix them "
+                    "says `elementwise = False` in its class.",
                 )
             )
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..core import explain
+from ..core import check_key, explain
 from ..network import BuiltNetwork, NetworkState
 from ..ops import native_library
 from ._inputs import check_built, check_inputs, is_traced, steps_of
@@ -146,6 +146,7 @@ def _new_state(built: BuiltNetwork, key) -> NetworkState:
                 mend="Pass key=jax.random.key(0).",
             )
         )
+    check_key("simulate: key", key)
     # Where deliveries run in plain JAX a ring is the faster form.
     native = native_library() is not None and built.impl != "jax"
     on_cpu = jax.default_backend() == "cpu"

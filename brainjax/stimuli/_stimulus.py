@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Instant, check_parameters, explain, is_concrete, parameter
+from ..core import Instant, check_parameters, explain, is_concrete, parameter, shown
 from ._poisson import events_per_step, poisson_counts
 
 
@@ -92,7 +92,7 @@ class StepCurrent(Stimulus):
                 raise ValueError(
                     explain(
                         "StepCurrent: times",
-                        got=float(np.asarray(self.times)[bad][0]),
+                        got=shown(np.asarray(self.times)[bad][0]),
                         expected=f"multiples of dt = {dt} ms",
                     )
                 )

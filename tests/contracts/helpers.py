@@ -59,18 +59,18 @@ def _flat(names: str) -> frozenset[str]:
 
 CASES = [
     # No derivative passes through a number of refractory steps, nor through onsets and offsets,
-    # nor through the number of Poisson events.
+    # nor through the number of Poisson events; a surrogate shapes gradients, not values.
     Case("neuron", bj.LIF, lambda: bj.LIF(i_e=500.0), flat=_flat("t_ref")),
     Case("receptor", bj.Delta, bj.Delta, 3.0),
     Case("receptor", bj.ExponentialCurrent, lambda: bj.ExponentialCurrent(tau_syn=3.0), 400.0),
     Case("receptor", bj.AlphaCurrent, lambda: bj.AlphaCurrent(tau_syn=2.0), 300.0),
     Case("receptor", bj.ExponentialConductance, bj.ExponentialConductance, 5.0),
     Case("receptor", bj.AlphaConductance, bj.AlphaConductance, 5.0),
-    Case("surrogate", bj.SuperSpike, bj.SuperSpike),
-    Case("surrogate", bj.ArcTan, bj.ArcTan),
+    Case("surrogate", bj.SuperSpike, bj.SuperSpike, flat=_flat("beta")),
+    Case("surrogate", bj.ArcTan, bj.ArcTan, flat=_flat("alpha")),
     Case("surrogate", bj.NoSurrogate, bj.NoSurrogate),
     Case(
-        "stimulus", bj.DC, lambda: bj.DC("cell", 300.0, start=1.0, stop=6.5), flat=_flat("start")
+        "stimulus", bj.DC, lambda: bj.DC("cell", 300.0, start=1.0, stop=6.5), flat=_flat("start stop")
     ),
     Case(
         "stimulus",
@@ -82,13 +82,13 @@ CASES = [
         "stimulus",
         bj.PoissonInput,
         lambda: bj.PoissonInput("cell.syn", 2000.0, 100.0, max_events=15),
-        flat=_flat("rate start"),
+        flat=_flat("rate start stop"),
     ),
     Case(
         "source",
         bj.PoissonSource,
         lambda: bj.PoissonSource(1500.0, max_events=15),
-        flat=_flat("rate start"),
+        flat=_flat("rate start stop"),
     ),
     Case("source", bj.SpikeSource, lambda: bj.SpikeSource([0.5, 2.0, 2.0, 5.5], [0, 1, 1, 2])),
     Case("recorder", bj.Spikes, lambda: bj.Spikes("cell")),
@@ -190,7 +190,7 @@ def zoo() -> bj.Network:
         f"cell{i}": bj.Population(3, neuron, receptors, start)
         for i, neuron in enumerate(neurons_of)
     }
-    sources = {f"source{i}": bj.Population(2, c.make()) for i, c in enumerate(makers["source"])}
+    sources = {f"source{i}": bj.Population(3, c.make()) for i, c in enumerate(makers["source"])}
     several = bj.Uniform(DT, 5 * DT)
     into = [
         bj.Projection(s, f"cell0.{r}", bj.AllToAll(), bj.Normal(w, w / 5), several)

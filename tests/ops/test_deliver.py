@@ -97,43 +97,188 @@ def test_history_becomes_a_ring_to_the_bit(wiring, spikes, impl, start):
         np.testing.assert_array_equal(due, expected)
 
 
+def sums_in_order(wiring, spikes, key):
+    """Float32 sums into each target, its terms taken one by one in the order of `key`."""
+    terms = [
+        (-d, p, i, j, s, t, w)
+        for j, (p, synapses) in enumerate(zip(wiring.layout.sources, wiring.synapses, strict=True))
+        for s, (i, t, d) in enumerate(zip(*synapses, strict=True))
+        for w in [np.broadcast_to(wiring.weights[j], len(synapses[0]))[s]]
+    ]
+    due = np.zeros((len(spikes[0]), wiring.layout.num_targets), np.float32)
+    for minus_d, p, i, _, _, t, w in sorted(terms, key=key):
+        for k in range(-minus_d - 1, len(due)):
+            if spikes[p][k + 1 + minus_d, i]:
+                due[k, t] += np.float32(w)
+    return due
+
+
 @pytest.mark.pure
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize(
-    ("first", "then"), [("delay", "source"), ("source", "projection"), ("projection", "synapse")]
-)
-def test_order_of_the_sum(form, impl, first, then):
-    """Longest delay, then source by population and index, then projection, then synapse.
+def test_order_of_the_sum(wiring, spikes, form, impl):
+    """Longest delay, then source by population and index, then projection, then synapse."""
+    fired = tuple((x != 0).astype(np.float64) for x in spikes)
+    _, due = run_wiring(wiring, form, fired, impl=impl, dtype=np.float32)
+    np.testing.assert_array_equal(due, sums_in_order(wiring, fired, lambda term: term[:5]))
+    # Any two of the keys exchanged, or one turned round, would show.
+    for key in (
+        lambda t: (-t[0], *t[1:5]),
+        lambda t: (t[1], t[2], t[0], *t[3:5]),
+        lambda t: (t[0], t[2], t[1], *t[3:5]),
+        lambda t: (t[0], t[3], t[1], t[2], t[4]),
+        lambda t: (*t[:4], -t[4]),
+    ):
+        assert np.any(due != sums_in_order(wiring, fired, key))
 
-    The sum (1e8 + 1) - 1e8 is 0 in float32, 1 + (1e8 - 1e8) is not: each target gets the three
-    numbers along one of the four, in an order that gives 0, and the next key runs against it.
-    """
-    big, one, minus = 1e8, 1.0, -1e8
-    if first == "delay":  # the longest delay is of the last source
-        projections = [(0, [2, 1, 0], [0] * 3, [3, 2, 1], [big, one, minus])]
-        sizes, times = (3,), {2: (2,), 1: (1,), 0: (0,)}
-        fired = np.zeros((3, 3))
-        fired[0, 2] = fired[1, 1] = fired[2, 0] = 1
-        spikes = (fired,)
-    elif first == "source":  # the last projection is of the first population
-        projections = [
-            (1, [0], [0], [1], [minus]),
-            (0, [1], [0], [1], [one]),
-            (0, [0], [0], [1], [big]),
+
+@pytest.mark.pure
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_sum_that_its_order_decides(form, impl):
+    """The long delay first: (1e8 + 1) - 1e8 is 0 in float32."""
+    big = [(0, [0, 0, 0], [0, 0, 0], [3, 2, 1], [1e8, 1.0, -1e8])]
+    for projections, expected in (
+        (big, 0.0),
+        ([(0, [0, 0, 0], [0, 0, 0], [1, 2, 3], [1.0, 1e8, -1e8])], 1.0),
+    ):
+        wiring = wire((1,), 1, projections, 3)
+        _, due = run_wiring(wiring, form, (np.ones((3, 1)),), impl=impl, dtype=np.float32)
+        assert due[-1, 0] == expected
+
+
+# ---- two implementations -------------------------------------------------------------------------
+
+needs_native = pytest.mark.skipif(native_library() is None, reason="no native library")
+
+
+@needs_native
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 128, 130])
+def test_native_is_the_reference(form, size):
+    """Sizes around the blocks of 64 in which the native code looks for events; no synapses at all."""
+    rng = np.random.default_rng(size)
+    counts = (0, 3 * size) if size in (1, 64) else (2 * size, size)
+    projections = [(i, c, rng.integers(1, 9), bool(i)) for i, c in enumerate(counts)]
+    wiring = random_wiring(rng, (size, 3), rng.integers(1, 40), projections, 8)
+    spikes = random_spikes(rng, wiring.sizes, 20)
+    spikes[0][3], spikes[0][4] = 0, 1  # silence, and all at once
+    due = [
+        run_wiring(wiring, form, spikes, impl=impl, dtype=np.float32)[1]
+        for impl in ("jax", "native")
+    ]
+    np.testing.assert_allclose(*due, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(due[1], dense_due(wiring, spikes), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_what_counts_as_a_spike(form, impl):
+    """-0 does not, NaN and infinities do; a weight that is infinite makes a silent -0 visible."""
+    special = [0.0, -0.0, np.nan, np.inf, -np.inf, 1.0]
+    size = 70
+    spikes = np.zeros((2, size), np.float32)
+    where = [0, 1, 5, 63, 64, 69]
+    spikes[0, where] = special
+    wiring = wire((size,), size, [(0, range(size), range(size), [1] * size, [np.inf] * size)], 2)
+    _, due = run_wiring(wiring, form, (spikes,), impl=impl, dtype=np.float32)
+    np.testing.assert_array_equal(due[0, where], [0, 0, np.nan, np.inf, -np.inf, np.inf])
+    np.testing.assert_array_equal(due[1], 0)
+
+
+# ---- vmap, and no jit ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small():
+    rng = np.random.default_rng(2)
+    projections = [(0, 20, 4, False), (1, 12, 3, True), (0, 10, 4, False)]
+    return random_wiring(rng, (6, 5), 7, projections, 4)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_vmap_is_a_loop_to_the_bit(small, form, impl):
+    """Over spikes, weights, both, the step number, and one inside the other."""
+    rng = np.random.default_rng(3)
+    steps = 10
+    many = [random_spikes(rng, small.sizes, steps) for _ in range(3)]
+    xs = tuple(jnp.asarray(np.stack(x), jnp.float32) for x in zip(*many, strict=True))
+    ws = tuple(
+        jnp.asarray(w + rng.normal(size=(2, *np.shape(w))), jnp.float32) for w in small.weights
+    )
+    starts = jnp.array([0, 1, 7], jnp.int32)
+
+    def f(x, w, start):
+        pending = empty(form, small, jnp.float32)
+        return run(pending, x, small.rows, w, start, layout=small.layout, impl=impl)[1]
+
+    one = jax.jit(f)
+    loop = np.array(
+        [
+            [one(tuple(x[i] for x in xs), tuple(w[j] for w in ws), starts[i]) for i in range(3)]
+            for j in range(2)
         ]
-        sizes, spikes = (2, 1), (np.ones((1, 2)), np.ones((1, 1)))
-    else:
-        projections = [
-            (0, [0, 0], [0, 0], [1, 1], [big, one]),
-            (0, [0], [0], [1], [minus]),
-        ]
-        sizes, spikes = (1,), (np.ones((1, 1)),)
-        if first == "projection":  # the other way round something is left
-            swapped = wire(sizes, 1, [projections[1], projections[0]], 3)
-            _, due = run_wiring(swapped, form, spikes, impl=impl, dtype=np.float32)
-            assert due[-1, 0] == np.float32(np.float32(minus + big) + one)
-    wiring = wire(sizes, 1, projections, 3)
-    _, due = run_wiring(wiring, form, spikes, impl=impl, dtype=np.float32)
-    assert due[-1, 0] == 0
-    backwards = wire(sizes, 1, [(s, *a, w[::-1]) for s, *a, w in projections], 3)
-    assert then and backwards.layout == wiring.layout
+    )
+    first_x, first_w = tuple(x[0] for x in xs), tuple(w[0] for w in ws)
+    over_x = jax.jit(jax.vmap(f, (0, None, 0)))(xs, first_w, starts)
+    np.testing.assert_array_equal(over_x, loop[0])
+    over_w = jax.jit(jax.vmap(f, (None, 0, None)))(first_x, ws, starts[0])
+    np.testing.assert_array_equal(over_w, loop[:, 0])
+    pairs = jax.tree.map(lambda x: x[:2], (xs, starts))
+    over_both = jax.jit(jax.vmap(f))(pairs[0], ws, pairs[1])
+    np.testing.assert_array_equal(over_both, [loop[0, 0], loop[1, 1]])
+    nested = jax.jit(jax.vmap(jax.vmap(f, (0, None, 0)), (None, 0, None)))(xs, ws, starts)
+    np.testing.assert_array_equal(nested, loop)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_without_jit(small, form, impl):
+    spikes = random_spikes(np.random.default_rng(4), small.sizes, 4)
+    _, expected = run_wiring(small, form, spikes, impl=impl, dtype=np.float32)
+    weights = tuple(jnp.asarray(w, jnp.float32) for w in small.weights)
+    for disabled in (False, True):
+        pending, due = empty(form, small, jnp.float32), []
+        with jax.disable_jit(disabled):
+            for k in range(4):
+                x = tuple(jnp.asarray(v[k], jnp.float32) for v in spikes)
+                pending, now, _ = deliver(
+                    pending,
+                    x,
+                    small.rows,
+                    weights,
+                    tuple(map(jnp.zeros_like, weights)),
+                    index=jnp.int32(k),
+                    layout=small.layout,
+                    impl=impl,
+                )
+                due.append(now)
+        np.testing.assert_allclose(due, expected, rtol=1e-6, atol=1e-6)
+
+
+# ---- memory --------------------------------------------------------------------------------------
+
+
+@needs_native
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_no_copy_of_what_is_pending_in_a_scan(form):
+    """One megabyte of ring, or of history, is worked on where it lies."""
+    slots, size = 64, 4096
+    wiring = wire((size,), size, [(0, [0, 1], [1, 0], [slots, 1], 1.0)], slots)
+    spikes = (jnp.zeros((5, size), jnp.float32),)
+    pending = empty(form, wiring, jnp.float32)
+    assert jax.tree.leaves(pending)[0].nbytes == 2**20
+    compiled = run.lower(
+        pending,
+        spikes,
+        wiring.rows,
+        (jnp.float32(1),),
+        jnp.int32(0),
+        layout=wiring.layout,
+        impl="native",
+    ).compile()
+    text = compiled.as_text()
+    assert "brainjax_" in text  # the native op is what was compiled
+    [body] = set(re.findall(r"while\(.*body=%?([\w.\-]+)", text))
+    lines = text[re.search(rf"^%?{re.escape(body)} ", text, re.M).start() :].partition("\n}")[0]
+    assert f"[{slots},{size}]" in lines
+    copies = [l for l in lines.splitlines() if re.search(rf"= \w+\[{slots},{size}\]\S* copy", l)]
+    assert not copies
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 2**20
