@@ -26,7 +26,7 @@ def explain(what: str, *, got: object, expected: str, mend: str = "") -> str:
 
 
 def shown(number: Any) -> float:
-    """A number of any precision as the user wrote it: 2.05, not 2.049999952316284."""
+    """`number`, of any precision, as the user wrote it: 2.05, not 2.049999952316284."""
     return float(str(np.asarray(number)[()]))
 
 

@@ -29,7 +29,9 @@ def float_dtype() -> jnp.dtype:
 
 
 def as_leaf(value: Any) -> Any:
-    """A Python or NumPy number as an array of the default float type; JAX arrays as they are.
+    """`value`, a Python or NumPy number, as an array of the default float type.
+
+    JAX arrays of floats stay as they are.
 
     This is what keeps a changed parameter from compiling anew: a Python float would be a static
     constant of the program, an array is an argument of it.
@@ -89,7 +91,7 @@ def parameters_of(model: Any) -> list[dataclasses.Field]:
 
 
 def is_concrete(value: Any) -> bool:
-    """Whether the numbers of an array can be read now (it is neither traced nor abstract)."""
+    """Whether the numbers of the array `value` can be read now: it is not traced or abstract."""
     return isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer)
 
 
@@ -99,7 +101,9 @@ def check_parameters(model: Any) -> None:
         value = getattr(model, field.name)
         what = f"{type(model).__name__}({field.name}=...)"
         if isinstance(value, (bool, np.bool_, str)) or value is None:
-            raise TypeError(explain(what, got=value, expected=f"a number in {field.metadata['unit']}"))
+            raise TypeError(
+                explain(what, got=value, expected=f"a number in {field.metadata['unit']}")
+            )
         if not is_concrete(value):
             continue
         numbers = np.asarray(value)

@@ -8,6 +8,7 @@ doi:10.1145/2063384.2063405
 """
 
 import zlib
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -47,7 +48,7 @@ def threefry2x32(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tupl
     return x0, x1
 
 
-def check_key(what: str, key: object) -> None:
+def check_key(what: str, key: Any) -> None:
     """Raise `TypeError` unless `key` is one JAX key, traced or not; `what` names it."""
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     raw = isinstance(key, jax.Array) and key.dtype == jnp.uint32

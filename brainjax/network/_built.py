@@ -1,6 +1,6 @@
 """A network that can be run: connections laid out, one step of everything a pure function."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -254,37 +254,53 @@ class BuiltNetwork(Dynamics):
         - `at`: not needed; a network is its own clock.
         """
         del at
-        state, _ = self.advance(state, input or {}, self.slack())
+        input = dict(input or {})
+        state, _ = self.advance(state, input, self.slack(), self.prepare(state, input))
         return state, state.spikes
 
-    def advance(self, state: NetworkState, input: Mapping[str, Array], slack):
-        """One step that hands `slack` on, so that a scan can carry it."""
+    def prepare(self, state: NetworkState, input: Mapping[str, Array]) -> dict[str, Callable]:
+        """The steps of the populations for a loop that begins at `state` and is given such input."""
+        quiet = self._no_arrivals()
+        return {
+            name: self.populations[name].prepare(
+                state.populations[name],
+                self._input(name, quiet[name], input),
+                at=self.at(state, name),
+                stimuli=tuple(s for s in self.stimuli if s.target.partition(".")[0] == name),
+            )
+            for name in self.names
+        }
+
+    def advance(self, state: NetworkState, input: Mapping[str, Array], slack, steps):
+        """One step that hands `slack` on, so that a scan can carry it; `steps` from `prepare`."""
         with jax.named_scope("deliver"):
             arrivals, pending, slack = self._deliver(state, slack)
         populations, spikes = {}, {}
         for name in self.names:
             with jax.named_scope(name):
-                population = self.populations[name]
-                current = jnp.zeros((), self.dt_leaf.dtype)
-                into = PopulationInput(current, arrivals[name])
-                for target in _for_population(input, name):
-                    into = add_input(into, target, input[target])
-                populations[name], spiked = population.step(
-                    state.populations[name],
-                    into,
-                    at=self.at(state, name),
-                    stimuli=tuple(s for s in self.stimuli if s.target.partition(".")[0] == name),
-                )
+                into = self._input(name, arrivals[name], input)
+                at = self.at(state, name)
+                populations[name], spiked = steps[name](state.populations[name], into, at)
                 spikes[name] = self.whole(spiked)
         state = NetworkState(state.steps + 1, state.words, populations, spikes, pending)
         return state, slack
 
+    def _input(self, name: str, arrivals, input: Mapping[str, Array]) -> PopulationInput:
+        """What reaches a population: arrivals through projections, and from outside."""
+        into = PopulationInput(jnp.zeros((), self.dt_leaf.dtype), arrivals)
+        for target in sorted(input):
+            if target.partition(".")[0] == name:
+                into = add_input(into, target, input[target])
+        return into
+
+    def _no_arrivals(self) -> dict[str, dict[str, Array]]:
+        quiet = {n: jnp.zeros(p.size, self.dt_leaf.dtype) for n, p in self.populations.items()}
+        return {n: {r: quiet[n] for r in p.receptors} for n, p in self.populations.items()}
+
     def _deliver(self, state: NetworkState, slack):
         projections = [self.projections[n] for n in self.projection_names]
         if not projections:
-            quiet = jnp.zeros((), self.dt_leaf.dtype)
-            arrivals = {n: {r: quiet for r in self.populations[n].receptors} for n in self.names}
-            return arrivals, state.pending, slack
+            return self._no_arrivals(), state.pending, slack
         pending, due, slack = deliver(
             state.pending,
             tuple(state.spikes[n] for n in self.sources),
@@ -316,12 +332,11 @@ def _init_state(built: BuiltNetwork, key, initial, history: bool) -> NetworkStat
     return NetworkState(jnp.zeros((), jnp.int32), words, populations, spikes, empty)
 
 
-def _for_population(input: Mapping[str, Any], name: str) -> list[str]:
-    return [target for target in sorted(input) if target.partition(".")[0] == name]
-
-
 def ports_of(populations: Mapping[str, Population], names) -> dict[tuple[str, str], int]:
-    """Where each receptor begins among the accumulators of a network."""
+    """Where each receptor begins among the accumulators of a network.
+
+    `populations` by name, laid out in the order of `names`.
+    """
     ports, begin = {}, 0
     for name in names:
         for receptor in sorted(populations[name].receptors):

@@ -1,6 +1,7 @@
 """A population: neurons of one model, their receptors, and one step of all of them."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,7 +23,7 @@ from ..core import (
     near_miss,
 )
 from ..neurons import SpikingNeuron
-from ..ops import map_neurons
+from ..ops import prepare_map
 from ..stimuli import Source, Stimulus
 from ..synapses import Drive, Receptor
 from ._initial import Drawn, initial_values
@@ -42,6 +43,11 @@ class PopulationInput(NamedTuple):
     arrivals: dict[str, Float[Array, "..."]]  # by receptor, at the end of the step
 
 
+def _whole(number: Any) -> Any:
+    """NumPy's integers as Python's; anything else as it is, to be checked."""
+    return int(number) if isinstance(number, np.integer) else number
+
+
 class Population(Dynamics):
     """Neurons of one model, with the receptors through which others reach them.
 
@@ -59,7 +65,7 @@ class Population(Dynamics):
     that the model does not have, and for what is not a neuron or receptor.
     """
 
-    size: int = eqx.field(static=True)
+    size: int = eqx.field(static=True, converter=_whole)
     neuron: Any
     receptors: Mapping[str, Receptor] = eqx.field(default_factory=dict, converter=dict)
     initial: Mapping[str, Any] = eqx.field(default_factory=dict, converter=initial_values)
@@ -198,23 +204,48 @@ class Population(Dynamics):
 
         return tuple(jax.eval_shape(fields))
 
-    def step(
+    def prepare(
         self,
         state: PopulationState,
         input: PopulationInput,
         *,
         at: Instant,
         stimuli: tuple[Stimulus, ...] = (),
-    ) -> tuple[PopulationState, Float[Array, " size"]]:
-        """One step; the output is the spikes at its end: 0, or the number the spike multiplies."""
+    ) -> Callable:
+        """The step of this population as a function for a loop.
+
+        What depends on parameters alone (propagators, keys of random streams) is computed now.
+
+        **Arguments:**
+
+        - `state`, `input`: examples; only shapes and types matter.
+        - `at`: the first instant.
+        - `stimuli`: those that aim at this population.
+
+        **Returns:**
+
+        `(state, input, at) -> (state, spikes)`. Spikes are 0, or the number a spike multiplies.
+        """
+        shared = tuple(s for s in stimuli if not s.elementwise)
         scattered = tuple(s for s in stimuli if s.elementwise)
-        shared = tuple((s.target, s.amount(at=at)) for s in stimuli if not s.elementwise)
-        for target, amount in shared:
-            input = add_input(input, target, amount)
         fixed = (self.neuron, dict(self.receptors), scattered, at.dt, at.stream)
+
+        def with_shared(input, at):
+            for stimulus in shared:
+                input = add_input(input, stimulus.target, stimulus.amount(at=at))
+            return input
+
         if self.neuron.elementwise:
-            return map_neurons(population_step, fixed, state, input, at.index)
-        return population_step(*fixed, state, input, at.index)
+            step = prepare_map(population_step, fixed, state, with_shared(input, at), at.index)
+        else:
+            step = functools.partial(population_step, *fixed)
+        return lambda state, input, at: step(state, with_shared(input, at), at.index)
+
+    def step(
+        self, state: PopulationState, input: PopulationInput, *, at: Instant
+    ) -> tuple[PopulationState, Float[Array, " size"]]:
+        """One step; the output is the spikes at its end: 0, or the number a spike multiplies."""
+        return self.prepare(state, input, at=at)(state, input, at)
 
 
 def add_input(input: PopulationInput, target: str, amount) -> PopulationInput:

@@ -11,6 +11,7 @@ from ._deliver import empty_ring as empty_ring
 from ._log import log_events as log_events
 from ._map import check_elementwise as check_elementwise
 from ._map import map_neurons as map_neurons
+from ._map import prepare_map as prepare_map
 from ._native import info as info
 from ._native import native_library as native_library
 from ._primitive import check_impl as check_impl

@@ -66,13 +66,14 @@ Pending = TypeVar("Pending", Ring, History)
 
 
 def empty_ring(layout: Layout, dtype) -> Ring:
-    """A ring with nothing under way."""
+    """A ring for `layout`, of numbers of `dtype`, with nothing under way."""
     return Ring(jnp.zeros((layout.num_slots, layout.num_targets), dtype))
 
 
 def empty_history(layout: Layout, sizes: tuple[int, ...], dtype) -> History:
-    """A history without spikes of source populations of these sizes.
+    """A history for `layout`, without spikes, of source populations of these `sizes`.
 
+    Graded spikes are of `dtype`.
     Every neuron of a population may spike in every step: it cannot overflow.
     """
     slots = layout.num_slots
@@ -142,7 +143,7 @@ def as_ring(
     """The ring that holds what `history` holds at the start of step `index`, to the bit.
 
     The steps of the history are replayed from the oldest; what they made due in the past is taken
-    out on the way, as it was then.
+    out on the way, as it was then. `rows`, `weights`, `layout` and `impl` are as of `deliver`.
     """
     sizes = [a.shape[1] for a in history.neuron]
     dtype = history.value[0].dtype if sizes else weights[0].dtype

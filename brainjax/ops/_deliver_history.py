@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from ._primitive import (
+    align_varying,
     batch_by_leading_axis,
     like,
     lower_natively,
@@ -62,7 +63,7 @@ def _one(args, layout):
     head, held, spikes, weights, rows = _split(args, layout)
     slots = layout.num_slots
     held = [_remember(h, x, jnp.mod(head - 1, slots)) for h, x in zip(held, spikes, strict=True)]
-    due = jnp.zeros(layout.num_targets, weights[0].dtype)
+    due, _ = align_varying(jnp.zeros(layout.num_targets, weights[0].dtype), head)
 
     def of_delay(i, due):
         delay = slots - i

@@ -64,6 +64,8 @@ def log_events(
 ) -> tuple[Int[Array, " capacity"], Int[Array, ""]]:
     """Append the indices of the neurons with `spikes != 0`, in ascending order.
 
+    `impl` says which implementation runs.
+
     **Returns:**
 
     `(log, length)`. `length > capacity` says that events were lost: the caller raises.

@@ -16,25 +16,26 @@ import numpy as np
 from jax.extend.core import Primitive
 
 from ..core import explain
+from ._hoist import split
 from ._primitive import (
     align_varying,
     dense,
     is_linear,
     is_zero,
-    like,
     new_primitive,
     set_batching,
     set_jvp,
     set_transpose,
+    varying_alike,
     zero_tangent,
 )
 
 # Primitives that may mix neurons. A step that contains one is not elementwise.
-_MIXING = (
+_MIXING = tuple(
     "reduce_ argmax argmin cumsum cumprod cummax cummin cumlogsumexp sort top_k dot_general conv_"
     " gather scatter dynamic_ rev concatenate transpose psum all_gather ppermute fft cholesky"
-    " iota pad split slice"
-).split()
+    " iota pad split slice select_and_".split()
+)
 
 
 class _Flat:
@@ -62,8 +63,8 @@ def _reference(*args, f, num_linear, num_fixed):
 
 
 def _abstract(*args, f, num_linear, num_fixed):
-    outs = jax.eval_shape(f, *map(jax.ShapeDtypeStruct.like, args))
-    return [like(args[0], o.shape, o.dtype) for o in outs]
+    outs = jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, args)).out_avals
+    return [o.update(weak_type=False) for o in outs]
 
 
 map_p: Primitive = new_primitive("map", _abstract, _reference)
@@ -95,8 +96,7 @@ def _jvp(primals, tangents, *, f, num_linear, num_fixed):
     out_mask = tuple(bool(jnp.issubdtype(o.dtype, jnp.inexact)) for o in outs)
     moving = [t for t in tangents if not is_zero(t)]
     f_dot = _tangent_of(f, len(primals), in_mask, out_mask)
-    args = align_varying(*primals, *moving)
-    out_dots = iter(map_p.bind(*args, f=f_dot, num_linear=len(moving), num_fixed=num_fixed))
+    out_dots = iter(map_p.bind(*primals, *moving, f=f_dot, num_linear=len(moving), num_fixed=num_fixed))
     return outs, [
         next(out_dots) if m else zero_tangent(o) for o, m in zip(outs, out_mask, strict=True)
     ]
@@ -124,7 +124,7 @@ def _transpose(cotangents, *args, f, num_linear, num_fixed):
     else:
         moving = (True,) * num_linear
     avals = tuple(x.aval for x in linear)
-    given = align_varying(*primals, *[dense(c) for c in cotangents])
+    given = (*primals, *[dense(c) for c in cotangents])
     f_t = _transpose_of(f, len(primals), avals)
     outs = iter(map_p.bind(*given, f=f_t, num_linear=len(cotangents), num_fixed=num_fixed))
     return [None] * num_primals + [next(outs) if m else None for m in moving]
@@ -162,9 +162,15 @@ def _equations(jaxpr):
     for equation in jaxpr.eqns:
         yield equation
         for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from _equations(inner)
+            for part in value if isinstance(value, tuple) else (value,):  # branches come as a tuple
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    yield from _equations(inner)
+
+
+def _per_neuron(aval) -> bool:
+    """Whether a value may have one entry a neuron; the two words of a random key do not."""
+    return aval.shape != () and not (aval.dtype == jnp.uint32 and aval.size <= 2)
 
 
 def check_elementwise(f: Callable, *args: Any, what: str) -> None:
@@ -178,16 +184,48 @@ def check_elementwise(f: Callable, *args: Any, what: str) -> None:
     """
     for equation in _equations(jax.make_jaxpr(f)(*args).jaxpr):
         name = equation.primitive.name
-        if any(x.aval.shape != () for x in equation.invars) and name.startswith(tuple(_MIXING)):
+        involved = [x.aval for x in (*equation.invars, *equation.outvars)]
+        if (
+            any(map(_per_neuron, involved))
+            and name.startswith(_MIXING)
+            and name != "reduce_precision"
+        ):
             raise ValueError(
                 explain(
                     f"{what}: its step must be elementwise over neurons",
                     got=name,
                     expected="no operation that mixes neurons",
-                    mend="Neurons act on each other through a Projection; a model that must mix them "
-                    "says `elementwise = False` in its class.",
+                    mend="Neurons act on each other through a Projection; a model that must mix "
+                    "them says `elementwise = False` in its class.",
                 )
             )
+
+
+def prepare_map(f: Callable, fixed: tuple, *args: Any) -> Callable:
+    """`map_neurons` for a loop: what depends on `fixed` alone is computed now, once.
+
+    **Arguments:**
+
+    - `f`, `fixed`: as of `map_neurons`.
+    - `args`: examples of the other arguments; only their shapes and types matter.
+
+    **Returns:**
+
+    A function of `args`.
+    """
+    num_fixed = len(jax.tree.leaves(fixed))
+    leaves, structure = jax.tree.flatten((*fixed, *args))
+    out_structure = jax.tree.structure(jax.eval_shape(f, *fixed, *args))
+    leaves = align_varying(*[jnp.asarray(x) for x in leaves])
+    step = split(_Flat(f, structure), tuple(jax.typeof(x) for x in leaves), num_fixed)
+    kept = step.before(*leaves[:num_fixed])
+
+    def mapped(*args):
+        moving = varying_alike([jnp.asarray(x) for x in jax.tree.leaves(args)], leaves)
+        outs = map_p.bind(*kept, *moving, f=step.after, num_linear=0, num_fixed=len(kept))
+        return jax.tree.unflatten(out_structure, outs)
+
+    return mapped
 
 
 def map_neurons(f: Callable, fixed: tuple, *args: Any) -> Any:
@@ -197,17 +235,11 @@ def map_neurons(f: Callable, fixed: tuple, *args: Any) -> Any:
 
     - `f`: a hashable function (one of a module, not a fresh closure: it names the op, and an equal
       `f` on arguments of equal structure is not traced again).
-    - `fixed`: PyTrees that do not change during a run (parameters, dt): what depends on them alone
-      is computed before the loop.
+    - `fixed`: PyTrees that do not change during a run (parameters, dt).
     - `args`: PyTrees of the others. All leaves have shape `(size,)`, one number a neuron, or `()`.
 
     **Returns:**
 
     What `f` returns. Differentiable in both modes to any order, batched by `vmap`.
     """
-    num_fixed = len(jax.tree.leaves(fixed))
-    leaves, structure = jax.tree.flatten((*fixed, *args))
-    out_structure = jax.tree.structure(jax.eval_shape(f, *fixed, *args))
-    leaves = align_varying(*[jnp.asarray(x) for x in leaves])
-    outs = map_p.bind(*leaves, f=_Flat(f, structure), num_linear=0, num_fixed=num_fixed)
-    return jax.tree.unflatten(out_structure, outs)
+    return prepare_map(f, fixed, *args)(*args)

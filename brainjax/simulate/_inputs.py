@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import explain, near_miss
-from ..network import BuiltNetwork
+from ..network import BuiltNetwork, NetworkState
 from ..stimuli import Source
 
 
@@ -21,6 +21,19 @@ def check_built(built: Any, who: str) -> None:
                 got=type(built).__name__,
                 expected="a built network",
                 mend="Make one by bj.build(network, dt=0.1, key=jax.random.key(0)).",
+            )
+        )
+
+
+def check_state(state: Any, who: str) -> None:
+    """Raise `TypeError` unless `state` is the state of a network."""
+    if not isinstance(state, NetworkState):
+        raise TypeError(
+            explain(
+                f"{who}: state",
+                got=type(state).__name__,
+                expected="a NetworkState",
+                mend="Make one by built.init_state(key=jax.random.key(0)).",
             )
         )
 

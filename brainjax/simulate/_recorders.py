@@ -140,6 +140,10 @@ class Spikes(Recorder):
 class SpikeCount(Recorder):
     """How many spikes each neuron of a population emitted; differentiable.
 
+    **Arguments:**
+
+    - `population`: its name.
+
     **Returns:**
 
     An array of shape `(size,)`.
@@ -156,7 +160,8 @@ class SpikeCount(Recorder):
 
     def finish(self, built, blocks):
         counts = [b.carry for b in blocks]
-        return counts[0] if len(counts) == 1 else np.sum(np.asarray(counts, np.float64), axis=0)
+        on_host = isinstance(counts[0], np.ndarray)
+        return np.sum(np.asarray(counts, np.float64), axis=0) if on_host else counts[0]
 
 
 class PopulationRate(Recorder):
@@ -178,6 +183,10 @@ class PopulationRate(Recorder):
     def check(self, built):
         Recorder.check(self, built)
         if self.bin is not None:
+            if isinstance(self.bin, bool) or not isinstance(self.bin, (int, float, np.number)):
+                raise TypeError(
+                    explain("PopulationRate: bin", got=self.bin, expected="a number in ms")
+                )
             steps = self.bin / built.dt if np.isfinite(self.bin) else 0
             if round(steps) < 1 or abs(steps - round(steps)) > 1e-6 * steps:
                 raise ValueError(

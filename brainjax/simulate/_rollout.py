@@ -12,7 +12,7 @@ from jax import lax
 from ..core import explain
 from ..network import BuiltNetwork, NetworkState
 from ..ops import History, as_ring, varying_alike
-from ._inputs import check_built, check_inputs
+from ._inputs import check_built, check_inputs, check_state
 from ._recorders import Block, Recorder, check_recorders, finish_all, step_all
 
 
@@ -60,18 +60,22 @@ def rollout(
         ```
     """
     num_steps, inputs, recorders = check_rollout(built, inputs, num_steps, record)
+    check_state(state, "rollout")
     return roll(built, state, inputs, num_steps, recorders, checkpoint)
 
 
 def check_rollout(built, inputs, num_steps, record) -> tuple[int, dict, dict[str, Recorder]]:
-    """The arguments of a rollout, checked before anything is traced."""
+    """`built`, `inputs`, `num_steps` and `record` of a rollout, checked before anything is traced."""
     check_built(built, "rollout")
     num_steps = _num_steps(inputs, num_steps)
     return num_steps, check_inputs(built, inputs, num_steps), check_recorders(built, record)
 
 
 def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[NetworkState, dict]:
-    """A rollout of checked arguments."""
+    """`rollout(built, state, inputs, num_steps, ...)` of checked arguments.
+
+    `recorders` are what `check_rollout` makes of `record`; `checkpoint` is as of `rollout`.
+    """
     # Parameters reach the steps as if they were arguments of the program, even where the caller
     # closed over them: a constant would be folded, with other last bits than `simulate` has.
     built, state, inputs = _opaque((built, state, inputs))
@@ -80,10 +84,11 @@ def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[Networ
 
     def step(carry, input):
         state, slack, carries = carry
-        state, slack = built.advance(state, input, slack)
+        state, slack = built.advance(state, input, slack, steps)
         carries, kept = step_all(recorders, built, carries, state)
         return (state, slack, carries), kept
 
+    steps = built.prepare(state, {k: v[0] for k, v in inputs.items()} if num_steps else {})
     carries = {n: r.init(built, num_steps) for n, r in recorders.items()}
     carry = varying_alike((state, built.slack(), carries), built, inputs)
     (last, _, carries), stack = _scan(step, carry, inputs, num_steps, checkpoint)
@@ -123,9 +128,16 @@ def _ring_of(built: BuiltNetwork, state: NetworkState):
     )
 
 
+def _block_length(num_steps: int) -> int:
+    """A length near the square root of `num_steps`, if there is one a divisor: no tail to compile."""
+    root = math.isqrt(num_steps)
+    near = sorted(range(max(root // 2, 1), 2 * root + 1), key=lambda n: abs(n - root))
+    return next((n for n in near if num_steps % n == 0), root)
+
+
 def _scan(step, carry, inputs, num_steps: int, checkpoint: bool):
     """A scan whose reverse pass keeps the carry of about `2 sqrt(num_steps)` steps."""
-    inner = math.isqrt(num_steps)
+    inner = _block_length(num_steps)
     if not checkpoint or inner < 4:
         return lax.scan(step, carry, inputs, length=num_steps)
     outer = num_steps // inner

@@ -17,7 +17,7 @@ from jax import lax
 from ..core import check_key, explain
 from ..network import BuiltNetwork, NetworkState
 from ..ops import native_library
-from ._inputs import check_built, check_inputs, is_traced, steps_of
+from ._inputs import check_built, check_inputs, check_state, is_traced, steps_of
 from ._progress import Progress
 from ._recorders import Block, Recorder, check_recorders, finish_all, step_all
 
@@ -132,6 +132,7 @@ def simulate(
     inputs = check_inputs(built, inputs, num_steps)
     if state is None:
         state = _new_state(built, key)
+    check_state(state, "simulate")
     run = _Run(built, recorders, inputs, chunk, num_steps)
     return run.go(state, Progress(duration) if progress else None)
 
@@ -157,10 +158,11 @@ def _new_state(built: BuiltNetwork, key) -> NetworkState:
 def _run_chunk(built: BuiltNetwork, recorders, state: NetworkState, inputs, num_steps, chunk: int):
     """`num_steps` (traced, at most `chunk`) steps; also which populations are still finite."""
     slack = built.slack()
+    steps = built.prepare(state, {k: v[0] for k, v in inputs.items()})
 
     def advance(i, state):
         input = jax.tree.map(lambda x: x[i], inputs)
-        return built.advance(state, input, slack)[0]
+        return built.advance(state, input, slack, steps)[0]
 
     def step(i, loop):
         state, carries, stack = loop

@@ -33,7 +33,8 @@ class NoState(NamedTuple):
 class PoissonSource(Source):
     """Units that spike as independent Poisson processes while start <= t < stop.
 
-    A unit with two events in a step emits a spike of value 2.
+    A unit with two events in a step emits a spike of value 2. `max_events` is the most events of a
+    unit in a step; it is found from the rate if that is concrete.
     """
 
     elementwise: ClassVar[bool] = True
@@ -82,7 +83,8 @@ class SpikeSource(Source):
 
     A spike at `times[i]` of unit `neurons[i]` is stamped with that time: it ends the step before
     it. Times are in ms, positive multiples of dt, in any order; equal ones add up to one spike of
-    that value.
+    that value. `due` and `value`, the steps and values of each unit's spikes, are filled in by
+    `brainjax.build`.
     """
 
     elementwise: ClassVar[bool] = False
@@ -101,7 +103,7 @@ class SpikeSource(Source):
                 )
             )
         if not np.all(np.isfinite(self.times)) or np.any(np.asarray(self.times) <= 0):
-            bad = [t for t in self.times if not (np.isfinite(t) and t > 0)][0]
+            bad = next(t for t in self.times if not (np.isfinite(t) and t > 0))
             raise ValueError(
                 explain(
                     "SpikeSource: times",

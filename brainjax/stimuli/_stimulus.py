@@ -29,7 +29,9 @@ class Stimulus(eqx.Module):
         check_parameters(self)
         if not isinstance(self.target, str) or not self.target:
             what = f"{type(self).__name__}(target=...)"
-            raise TypeError(explain(what, got=self.target, expected="'population' or 'pop.receptor'"))
+            raise TypeError(
+                explain(what, got=self.target, expected="'population' or 'pop.receptor'")
+            )
 
     def prepared(self, dt: float) -> "Stimulus":
         """The stimulus for steps of `dt` ms, checked."""
@@ -80,7 +82,9 @@ class StepCurrent(Stimulus):
         if is_concrete(self.times) and np.any(np.diff(np.asarray(self.times)) <= 0):
             raise ValueError(
                 explain(
-                    "StepCurrent: times", got=np.asarray(self.times).tolist(), expected="ascending times"
+                    "StepCurrent: times",
+                    got=np.asarray(self.times).tolist(),
+                    expected="ascending times",
                 )
             )
 
@@ -144,11 +148,16 @@ class PoissonInput(Stimulus):
 
 
 def check_target(stimulus: Any, receptors: dict[str, tuple[str, ...]]) -> None:
-    """Raise `ValueError` if a stimulus aims at what its kind cannot reach."""
+    """Raise `ValueError` if `stimulus` aims at what its kind cannot reach.
+
+    `receptors` are the names of receptors by population.
+    """
     population, _, receptor = stimulus.target.partition(".")
     what = f"{type(stimulus).__name__}(target=...)"
     if stimulus.into == "current" and receptor:
-        raise ValueError(explain(what, got=stimulus.target, expected=f"a population: '{population}'"))
+        raise ValueError(
+            explain(what, got=stimulus.target, expected=f"a population: '{population}'")
+        )
     if stimulus.into == "receptor" and not receptor:
         names = ", ".join(f"'{population}.{r}'" for r in receptors.get(population, ()))
         expected = f"a receptor: {names}" if names else "a population that has receptors"

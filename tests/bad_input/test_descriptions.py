@@ -344,9 +344,7 @@ def test_populations(bad, monkeypatch):
         "0 to 1",
         "p=0.02",
     ),
-    Bad(
-        "p negative", lambda: bj.FixedProbability(-0.1), ValueError, "p", "-0.1", "0 to 1"
-    ),
+    Bad("p negative", lambda: bj.FixedProbability(-0.1), ValueError, "p", "-0.1", "0 to 1"),
     Bad("p NaN", lambda: bj.FixedProbability(NAN), ValueError, "p", "nan", "a finite number"),
 )
 @pytest.mark.pure
@@ -422,6 +420,11 @@ def test_projections_and_networks(bad, monkeypatch):
 @pytest.mark.pure
 def test_what_build_refuses_of_them(bad, monkeypatch):
     refuses(bad, monkeypatch)
+
+
+@pytest.mark.pure
+def test_sizes_may_be_of_numpy():
+    assert type(bj.Population(np.int64(3), bj.LIF()).size) is int
 
 
 @pytest.mark.pure

@@ -70,7 +70,10 @@ CASES = [
     Case("surrogate", bj.ArcTan, bj.ArcTan, flat=_flat("alpha")),
     Case("surrogate", bj.NoSurrogate, bj.NoSurrogate),
     Case(
-        "stimulus", bj.DC, lambda: bj.DC("cell", 300.0, start=1.0, stop=6.5), flat=_flat("start stop")
+        "stimulus",
+        bj.DC,
+        lambda: bj.DC("cell", 300.0, start=1.0, stop=6.5),
+        flat=_flat("start stop"),
     ),
     Case(
         "stimulus",
@@ -106,9 +109,7 @@ def public_classes(kind: str) -> set[type]:
     room, base = ROOMS[kind]
     named = [getattr(where, n) for where in (room, bj) for n in dir(where) if n[0] != "_"]
     return {
-        c
-        for c in named
-        if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)
+        c for c in named if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)
     }
 
 
@@ -179,47 +180,45 @@ def run_of(case: Case) -> Callable:
 
 
 def zoo() -> bj.Network:
-    """A network of every model there is at once, for what is about drivers, not models."""
-    makers = {kind: [c for c in CASES if c.kind == kind] for kind in ROOMS}
-    receptors = {c.name.lower(): c.make() for c in makers["receptor"]}
-    weights = {c.name.lower(): c.weight / 4 for c in makers["receptor"]}
-    neurons_of = [c.make() for c in makers["neuron"]]
-    neurons_of += [bj.LIF(i_e=500.0, surrogate=c.make()) for c in makers["surrogate"]]
+    """A network of every model there is at once, for what is about drivers, not models.
+
+    All receptors are on one population; the other neurons, and one for each surrogate, stand by.
+    """
+    of = {kind: [c for c in CASES if c.kind == kind] for kind in ROOMS}
+    receptors = {c.name.lower(): c.make() for c in of["receptor"]}
+    others = [c.make() for c in of["neuron"]]
+    others += [bj.LIF(i_e=350.0, surrogate=c.make()) for c in of["surrogate"]]
     start = {"v": bj.Uniform(-65.0, -57.0)}
-    cells = {
-        f"cell{i}": bj.Population(3, neuron, receptors, start)
-        for i, neuron in enumerate(neurons_of)
-    }
-    sources = {f"source{i}": bj.Population(3, c.make()) for i, c in enumerate(makers["source"])}
-    several = bj.Uniform(DT, 5 * DT)
-    into = [
-        bj.Projection(s, f"cell0.{r}", bj.AllToAll(), bj.Normal(w, w / 5), several)
-        for s in (*sources, *cells)
-        for r, w in weights.items()
+    cells = {"cell": bj.Population(4, bj.LIF(i_e=200.0), receptors, start)}
+    cells |= {f"other{i}": bj.Population(3, n, initial=start) for i, n in enumerate(others)}
+    sources = {f"source{i}": bj.Population(3, c.make()) for i, c in enumerate(of["source"])}
+    senders = [*sources, *cells]
+    projections = [
+        bj.Projection(
+            senders[i % len(senders)],
+            f"cell.{c.name.lower()}",
+            bj.FixedProbability(0.6),
+            bj.Normal(c.weight / 6, c.weight / 30),
+            bj.Uniform(DT, 5 * DT) if i % 2 else (1 + i) * DT,
+        )
+        for i, c in enumerate(of["receptor"])
     ]
-    around = [
-        bj.Projection(f"cell{i}", f"cell{(i + 1) % len(cells)}.{r}", bj.OneToOne(), w, DT, name)
-        for i in range(len(cells))
-        for r, w in weights.items()
-        for name in [f"around{i}.{r}"]
-    ]
-    syn = "cell0.exponentialcurrent"
     driven = [
-        bj.PoissonInput(syn, 2000.0, 50.0),
-        bj.DC("cell0", 100.0, 1.0, 9.0),
-        bj.StepCurrent("cell1", [0.5, 3.0], [100.0, 20.0]),
+        bj.PoissonInput("cell.exponentialcurrent", 2000.0, 20.0),
+        bj.DC("cell", 50.0, 1.0, 9.0),
+        bj.StepCurrent("other0", [0.5, 3.0], [100.0, 20.0]),
     ]
-    return bj.Network({**sources, **cells}, [*into, *around], driven)
+    return bj.Network({**sources, **cells}, projections, driven)
 
 
 def zoo_record() -> dict[str, bj.Recorder]:
     """One of every recorder, and more traces."""
     return {
-        "spikes": bj.Spikes("cell0"),
-        "count": bj.SpikeCount("cell1"),
-        "rate": bj.PopulationRate("cell0", bin=2.0),
-        "v": bj.Trace("cell0", "v"),
-        "g": bj.Trace("cell0", "alphaconductance.g", neurons=[1]),
+        "spikes": bj.Spikes("cell"),
+        "count": bj.SpikeCount("other0"),
+        "rate": bj.PopulationRate("cell", bin=2.0),
+        "v": bj.Trace("cell", "v"),
+        "g": bj.Trace("cell", "exponentialconductance.g", neurons=[1]),
         "sent": bj.Trace("source0", "spikes"),
     }
 

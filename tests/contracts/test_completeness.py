@@ -12,15 +12,15 @@ pytestmark = pytest.mark.pure
 @pytest.mark.parametrize("kind", ROOMS)
 def test_every_public_model_has_a_case(kind):
     listed = {case.cls for case in CASES if case.kind == kind}
-    assert listed == public_classes(kind), "add the new model to CASES in tests/contracts/helpers.py"
+    assert listed == public_classes(kind), (
+        "add the new model to CASES in tests/contracts/helpers.py"
+    )
 
 
 def test_every_public_dynamics_is_of_a_known_kind():
     known = tuple(base for _, base in ROOMS.values())
     others = {bj.Dynamics, bj.Population, bj.BuiltNetwork}
-    shown = {
-        c for c in map(bj.__dict__.get, dir(bj)) if isinstance(c, type) and c not in others
-    }
+    shown = {c for c in map(bj.__dict__.get, dir(bj)) if isinstance(c, type) and c not in others}
     strays = {c for c in shown if issubclass(c, bj.Dynamics) and not issubclass(c, known)}
     assert strays == set(), "a new kind of model needs a row in ROOMS in tests/contracts/helpers.py"
 

@@ -87,7 +87,6 @@ def test_vmap_over_states_equals_a_loop(case):
         assert_same(one, arrays(rollout(built, state)), f"key {i}")
 
 
-@pytest.mark.pure
 @pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
 @every_case
 def test_dtypes_do_not_leak(case, x64):
@@ -129,7 +128,9 @@ def test_gradients_are_finite_and_reach_the_parameters(case):
         assert got.shape == given.shape, where
         assert np.all(np.isfinite(np.asarray(got))), where
     model = held_model(case, gradient[0])
-    silent = {f.name for f in parameters_of(model) if not np.any(np.asarray(getattr(model, f.name)))}
+    silent = {
+        f.name for f in parameters_of(model) if not np.any(np.asarray(getattr(model, f.name)))
+    }
     assert silent == set(case.flat)
     if case.cls is not bj.NoSurrogate:
         assert np.any(np.asarray(gradient[1].populations["cell"].neuron.membrane[0]))
@@ -171,10 +172,13 @@ def test_new_parameter_values_do_not_retrace(case):
     )
     second = rollout(changed, state)
     assert len(traces) == 1
-    assert any(
-        np.any(np.asarray(a) != np.asarray(b))
-        for a, b in zip(arrays(first), arrays(second), strict=True)
-    ) or set(fields) <= case.flat
+    assert (
+        any(
+            np.any(np.asarray(a) != np.asarray(b))
+            for a, b in zip(arrays(first), arrays(second), strict=True)
+        )
+        or set(fields) <= case.flat
+    )
     with compilations() as compiled:
         rollout(built_of(case), state)
     assert len(traces) == 1, "a network built anew retraces"
@@ -194,7 +198,6 @@ def test_pytree_round_trip(case):
         assert type(again) is type(tree)
 
 
-@pytest.mark.pure
 @every_case
 def test_serialised_leaves_come_back(case, tmp_path):
     built, state, rollout = prepared(case)
@@ -214,7 +217,7 @@ def built_of_zeros(built):
 @every_model
 def test_parameters_may_differ_between_neurons(case):
     """Arrays of shape `(size,)` of equal numbers are the number; of others, they differ."""
-    if case.kind == "stimulus" and not case.cls.elementwise or case.cls is bj.SpikeSource:
+    if (case.kind == "stimulus" and not case.cls.elementwise) or case.cls is bj.SpikeSource:
         pytest.skip(f"{case.name} has no parameters of neurons")
     built, state, rollout = prepared(case)
     model = case.make()

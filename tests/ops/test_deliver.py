@@ -26,7 +26,7 @@ STARTS = (0, 5, 2**20 + 17)
 @pytest.fixture(scope="module")
 def wiring():
     """Three populations; projections with weights of both kinds, an empty one, multapses."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(5)
     projections = [
         (0, 90, 64, False),
         (1, 70, 5, True),
@@ -37,7 +37,7 @@ def wiring():
     made = random_wiring(rng, (9, 7, 1), 12, projections, 64)
     pairs = list(zip(*made.synapses[1][:2], strict=True))
     assert len(set(pairs)) < len(pairs)  # multapses
-    assert max(s[2].max(initial=0) for s in made.synapses) == 64
+    assert {d for s in made.synapses for d in s[2]} >= {1, 64}
     return made
 
 
@@ -46,7 +46,7 @@ def spikes(wiring):
     return random_spikes(np.random.default_rng(1), wiring.sizes, STEPS)
 
 
-# ---- values ---------------------------------------------------------------------------------------
+# ---- values --------------------------------------------------------------------------------------
 
 
 @pytest.mark.pure
@@ -79,21 +79,21 @@ def test_ring_and_history_agree_to_the_bit(wiring, spikes, impl):
 @pytest.mark.pure
 @pytest.mark.parametrize("start", STARTS)
 def test_history_becomes_a_ring_to_the_bit(wiring, spikes, impl, start):
-    """At every stage: before the first slot is used again, and after."""
+    """At every stage: with nothing under way, before the first slot is used again, and after."""
     convert = jax.jit(as_ring, static_argnames=("layout", "impl"))
     weights = tuple(jnp.asarray(w, jnp.float32) for w in wiring.weights)
     how = {"impl": impl, "dtype": np.float32}
-    for middle in (0, 30, 100):
-        early, late = (tuple(x[s] for x in spikes) for s in (slice(middle), slice(middle, None)))
-        straight, _ = run_wiring(wiring, Ring, early, start=start, **how)
-        history, _ = run_wiring(wiring, History, early, start=start, **how)
-        now = start + middle
-        ring = convert(
+    ring, history = (empty(form, wiring, np.float32) for form in (Ring, History))
+    for begin in range(0, STEPS, 30):
+        now = start + begin
+        converted = convert(
             history, wiring.rows, weights, index=jnp.int32(now), layout=wiring.layout, impl=impl
         )
-        np.testing.assert_array_equal(ring.slots, straight.slots)
-        _, due = run_wiring(wiring, Ring, late, pending=ring, start=now, **how)
-        _, expected = run_wiring(wiring, History, late, pending=history, start=now, **how)
+        np.testing.assert_array_equal(converted.slots, ring.slots)
+        chunk = tuple(x[begin : begin + 30] for x in spikes)
+        _, due = run_wiring(wiring, Ring, chunk, pending=converted, start=now, **how)
+        ring, _ = run_wiring(wiring, Ring, chunk, pending=ring, start=now, **how)
+        history, expected = run_wiring(wiring, History, chunk, pending=history, start=now, **how)
         np.testing.assert_array_equal(due, expected)
 
 
@@ -154,7 +154,7 @@ needs_native = pytest.mark.skipif(native_library() is None, reason="no native li
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 128, 130])
 def test_native_is_the_reference(form, size):
-    """Sizes around the blocks of 64 in which the native code looks for events; no synapses at all."""
+    """Sizes around the blocks of 64 in which native code looks for events; no synapses at all."""
     rng = np.random.default_rng(size)
     counts = (0, 3 * size) if size in (1, 64) else (2 * size, size)
     projections = [(i, c, rng.integers(1, 9), bool(i)) for i, c in enumerate(counts)]
@@ -196,7 +196,7 @@ def small():
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_vmap_is_a_loop_to_the_bit(small, form, impl):
-    """Over spikes, weights, both, the step number, and one inside the other."""
+    """Over spikes, weights and the step number at once, and one inside the other."""
     rng = np.random.default_rng(3)
     steps = 10
     many = [random_spikes(rng, small.sizes, steps) for _ in range(3)]
@@ -217,11 +217,6 @@ def test_vmap_is_a_loop_to_the_bit(small, form, impl):
             for j in range(2)
         ]
     )
-    first_x, first_w = tuple(x[0] for x in xs), tuple(w[0] for w in ws)
-    over_x = jax.jit(jax.vmap(f, (0, None, 0)))(xs, first_w, starts)
-    np.testing.assert_array_equal(over_x, loop[0])
-    over_w = jax.jit(jax.vmap(f, (None, 0, None)))(first_x, ws, starts[0])
-    np.testing.assert_array_equal(over_w, loop[:, 0])
     pairs = jax.tree.map(lambda x: x[:2], (xs, starts))
     over_both = jax.jit(jax.vmap(f))(pairs[0], ws, pairs[1])
     np.testing.assert_array_equal(over_both, [loop[0, 0], loop[1, 1]])
@@ -230,27 +225,21 @@ def test_vmap_is_a_loop_to_the_bit(small, form, impl):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_without_jit(small, form, impl):
-    spikes = random_spikes(np.random.default_rng(4), small.sizes, 4)
+def test_without_jit(form, impl):
+    small = wire((3, 1), 2, [(0, [0, 2], [1, 1], [1, 2], [0.5, 2.0]), (1, [0], [0], [1], 3.0)], 2)
+    spikes = random_spikes(np.random.default_rng(4), small.sizes, 2)
     _, expected = run_wiring(small, form, spikes, impl=impl, dtype=np.float32)
     weights = tuple(jnp.asarray(w, jnp.float32) for w in small.weights)
-    for disabled in (False, True):
-        pending, due = empty(form, small, jnp.float32), []
-        with jax.disable_jit(disabled):
-            for k in range(4):
-                x = tuple(jnp.asarray(v[k], jnp.float32) for v in spikes)
-                pending, now, _ = deliver(
-                    pending,
-                    x,
-                    small.rows,
-                    weights,
-                    tuple(map(jnp.zeros_like, weights)),
-                    index=jnp.int32(k),
-                    layout=small.layout,
-                    impl=impl,
-                )
-                due.append(now)
-        np.testing.assert_allclose(due, expected, rtol=1e-6, atol=1e-6)
+    slack = tuple(map(jnp.zeros_like, weights))
+    how = {"layout": small.layout, "impl": impl}
+    pending = empty(form, small, jnp.float32)
+    for k in range(2):
+        x = tuple(jnp.asarray(v[k], jnp.float32) for v in spikes)
+        with jax.disable_jit(k == 1):
+            pending, due, _ = deliver(
+                pending, x, small.rows, weights, slack, index=jnp.int32(k), **how
+            )
+        np.testing.assert_allclose(due, expected[k], rtol=1e-6, atol=1e-6)
 
 
 # ---- memory --------------------------------------------------------------------------------------
@@ -274,7 +263,7 @@ def test_no_copy_of_what_is_pending_in_a_scan(form):
         layout=wiring.layout,
         impl="native",
     ).compile()
-    text = compiled.as_text()
+    text = compiled.as_text() or ""
     assert "brainjax_" in text  # the native op is what was compiled
     [body] = set(re.findall(r"while\(.*body=%?([\w.\-]+)", text))
     lines = text[re.search(rf"^%?{re.escape(body)} ", text, re.M).start() :].partition("\n}")[0]

@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-
-import brainjax as bj
 from oracles import coba_numpy
 from science.runs import assert_same_spikes, by_step, run, whole_steps
+
+import brainjax as bj
 
 DT = 0.1
 POPULATIONS = ("exc", "inh")

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from science.runs import run
 
 import brainjax as bj
-from science.runs import run
 
 START, STOP = 200.0, 1200.0
 POPULATIONS = ("exc", "inh")
@@ -88,9 +88,10 @@ def test_mean_rate_over_seeds():
 
 @pytest.mark.slow
 def test_rate_of_40_000_neurons():
+    # Six seeds gave 21.1 +- 0.4 Hz (20.6 to 21.7), three of the oracle in NumPy 20.9, 21.0, 21.7.
     found = rate(bj.models.coba(size=40_000), 0)
     print("COBA, 40 000 neurons:", found)
-    assert 21.0 < found < 22.0
+    assert 20.1 < found < 22.1
 
 
 @pytest.mark.slow

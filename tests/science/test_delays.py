@@ -5,9 +5,9 @@ import functools
 import jax
 import numpy as np
 import pytest
+from science.runs import run, trace
 
 import brainjax as bj
-from science.runs import run, trace
 
 DT, SIZE, LONGEST = 0.1, 64, 64
 APART = LONGEST + 2  # steps between the probes: one spike of one source at a time
@@ -70,9 +70,7 @@ def network(values):
 def connections():
     """Per rule `(pre, post, weight, delay in steps)` as handed to the library, in its order."""
     drawn = bj.Uniform(0.1, LONGEST * DT)
-    first = bj.build(
-        network({name: (1.0, drawn) for name in rules()}), dt=DT, key=jax.random.key(3)
-    )
+    first = bj.build(network(dict.fromkeys(rules(), (1.0, drawn))), dt=DT, key=jax.random.key(3))
     found = {}
     for name in rules():
         pre, post, delay = first.edges(name)
@@ -163,6 +161,6 @@ def test_drawn_delays_are_rounded_to_the_grid():
 
 def test_what_cannot_be_a_delay_is_refused():
     for delay, message in ((0.0, "at least"), (0.25, "multiple"), (-0.1, "at least")):
-        values = {name: (1.0, delay) for name in rules()}
+        values = dict.fromkeys(rules(), (1.0, delay))
         with pytest.raises(ValueError, match=message):
             bj.build(network(values), dt=DT, key=jax.random.key(0))

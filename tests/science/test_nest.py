@@ -9,11 +9,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import oracles
 import pytest
+from science.runs import assert_same_spikes, by_step, run, trace, whole_steps
 
 import brainjax as bj
-import oracles
-from science.runs import assert_same_spikes, by_step, run, trace, whole_steps
 
 FILE = Path(next(iter(oracles.__path__))) / "nest_lif.npz"
 CASES = ("exp", "alpha", "delta", "exp_equal", "alpha_equal")
@@ -98,7 +98,10 @@ def ran(dtype, driver, impl):
         }
         records = run(built, meta["num_steps"], driver=driver, record=record, inputs=inputs())
     return {
-        case: (by_step(*whole_steps(records[f"{case} spikes"], meta["dt"])), trace(records[f"{case} v"]))
+        case: (
+            by_step(*whole_steps(records[f"{case} spikes"], meta["dt"])),
+            trace(records[f"{case} v"]),
+        )
         for case in CASES
     }
 

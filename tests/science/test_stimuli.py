@@ -5,11 +5,11 @@ import functools
 import jax
 import numpy as np
 import pytest
+from oracles import closed_forms
+from science.runs import DRIVERS, run, trace, whole_steps
 from scipy import stats
 
 import brainjax as bj
-from oracles import closed_forms
-from science.runs import DRIVERS, run, trace, whole_steps
 
 DT = 0.1
 
@@ -178,7 +178,9 @@ def test_currents_start_and_stop_to_the_step(x64, driver):
     neuron = bj.LIF(c_m=DT, tau_m=1e12, v_th=1e12, e_l=0.0, v_reset=0.0)
     times, amplitudes = [2.0, 5.0, 5.1, 20.0], [10.0, -3.0, 7.0, 0.0]
     k = np.arange(num_steps)
-    levels = np.array([0.0, *amplitudes])[np.searchsorted(np.round(np.array(times) / DT), k, "right")]
+    levels = np.array([0.0, *amplitudes])[
+        np.searchsorted(np.round(np.array(times) / DT), k, "right")
+    ]
     each = np.stack([levels, -2 * levels], axis=1)
     each_dc = np.array([1.0, 2.5])
     names = ("dc", "steps", "both", "given", "one")

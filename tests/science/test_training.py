@@ -2,7 +2,6 @@
 
 import functools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +58,7 @@ def readout(spikes, v, of_spikes, of_v):
     return sum((spikes[n] * of_spikes[n]).sum() + (v[n] * of_v[n]).sum() for n in SIZES)
 
 
-def library_loss(built, weights, currents, of_spikes, of_v):
+def library_loss(built, checkpoint, weights, currents, of_spikes, of_v):
     """`(mean loss of the batch, spikes)`; the batch is a `vmap` of `rollout`."""
     for name, weight in weights.items():
         built = built.with_weights(name, weight)
@@ -67,7 +66,7 @@ def library_loss(built, weights, currents, of_spikes, of_v):
     record = {(n, f): bj.Trace(n, f) for n in SIZES for f in ("spikes", "v")}
 
     def one(currents):
-        _, r = bj.rollout(built, state, currents, record=record)
+        _, r = bj.rollout(built, state, currents, record=record, checkpoint=checkpoint)
         spikes = {n: r[n, "spikes"].value for n in SIZES}
         return readout(spikes, {n: r[n, "v"].value for n in SIZES}, of_spikes, of_v), spikes
 
@@ -99,9 +98,7 @@ def reference_loss(edges, weights, currents, of_spikes, of_v, *, detach_reset):
         dense[pre, post] = zeros.at[e.delay, e.pre, e.post].add(weights[name])
     decay = np.exp(-DT / p["tau_m"])
     syn = {n: np.exp(-DT / t) for n, t in TAU_SYN.items()}
-    to_u = {
-        n: (syn[n] - decay) / (1 / p["tau_m"] - 1 / t) / p["c_m"] for n, t in TAU_SYN.items()
-    }
+    to_u = {n: (syn[n] - decay) / (1 / p["tau_m"] - 1 / t) / p["c_m"] for n, t in TAU_SYN.items()}
     from_current = p["tau_m"] / p["c_m"] * (1 - decay)
     above, below = p["v_th"] - p["e_l"], p["v_reset"] - p["e_l"]
 
@@ -137,16 +134,20 @@ def reference_loss(edges, weights, currents, of_spikes, of_v, *, detach_reset):
     return losses.mean(), spikes
 
 
-def gradients(detach_reset, impl="auto"):
+@functools.cache
+def gradients(detach_reset, dtype="float64", impl="auto", checkpoint=False):
     """`((loss, spikes), gradient)` of the library and of the reference."""
-    built = recurrent(bj.SuperSpike(beta=BETA), detach_reset, impl)
-    weights = {n: built.weights(n) for n in NAMES}
-    given = inputs_and_readout()
-    # `jit` over the arrays of the network, not as constants.
-    run = eqx.filter_jit(jax.value_and_grad(functools.partial(library_loss, built), has_aux=True))
-    edges = {n: built.edges(n) for n in NAMES}
-    reference = functools.partial(reference_loss, edges, detach_reset=detach_reset)
-    return run(weights, *given), jax.jit(jax.value_and_grad(reference, has_aux=True))(weights, *given)
+    with jax.enable_x64(dtype == "float64"):
+        built = recurrent(bj.SuperSpike(beta=BETA), detach_reset, impl)
+        weights = {n: built.weights(n) for n in NAMES}
+        given = inputs_and_readout()
+        run = jax.value_and_grad(functools.partial(library_loss, built, checkpoint), has_aux=True)
+        edges = {n: built.edges(n) for n in NAMES}
+        reference = jax.value_and_grad(
+            functools.partial(reference_loss, edges, detach_reset=detach_reset), has_aux=True
+        )
+        found = jax.jit(run)(weights, *given), jax.jit(reference)(weights, *given)
+        return jax.tree.map(np.asarray, found)
 
 
 def assert_equal_gradients(found, expected, tolerance):
@@ -164,34 +165,26 @@ def assert_equal_gradients(found, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("detach_reset", [True, False])
-def test_gradient_equals_a_dense_reference(x64, detach_reset):
-    found, expected = gradients(detach_reset)
-    assert_equal_gradients(found, expected, 1e-10)
+# The way the driver goes (native or plain JAX, with or without checkpoints) changes with the case.
+CASES = {
+    "detached": (True, "float64", "auto", True),
+    "attached": (False, "float64", "auto", False),
+    "plain JAX": (True, "float64", "jax", False),
+    "float32": (True, "float32", "auto", False),
+}
 
 
-def test_detaching_the_reset_matters(x64):
-    edges = {n: recurrent(bj.NoSurrogate(), True).edges(n) for n in NAMES}
-    weights = {n: recurrent(bj.NoSurrogate(), True).weights(n) for n in NAMES}
-    attached, detached = (
-        jax.jit(jax.grad(functools.partial(reference_loss, edges, detach_reset=d), has_aux=True))(
-            weights, *inputs_and_readout()
-        )[0]
-        for d in (False, True)
-    )
+@pytest.mark.parametrize("case", CASES)
+def test_gradient_equals_a_dense_reference(case):
+    tolerance = {"float64": 1e-10, "float32": 1e-5}[CASES[case][1]]
+    assert_equal_gradients(*gradients(*CASES[case]), tolerance)
+
+
+def test_detaching_the_reset_matters():
+    detached, attached = (gradients(*CASES[c])[1][1] for c in ("detached", "attached"))
     for name in NAMES:
         a, b = np.asarray(attached[name]), np.asarray(detached[name])
         assert np.abs(a - b).max() > 0.01 * np.abs(b).max()
-
-
-def test_gradient_in_float32():
-    found, expected = gradients(True)
-    assert_equal_gradients(found, expected, 1e-5)
-
-
-def test_gradient_in_plain_jax(x64):
-    found, expected = gradients(True, impl="jax")
-    assert_equal_gradients(found, expected, 1e-10)
 
 
 # ---- through the delays, and no sooner -----------------------------------------------------------
@@ -204,7 +197,7 @@ def chain(surrogate, delays):
     network = bj.Network(
         {"src": bj.Population(1, bj.SpikeSource([4.0], [0])), "b": cell, "c": cell},
         [
-            bj.Projection("src", "b.syn", bj.OneToOne(), [700.0], delays[0] * DT, name="first"),
+            bj.Projection("src", "b.syn", bj.OneToOne(), [2400.0], delays[0] * DT, name="first"),
             bj.Projection("b", "c.syn", bj.OneToOne(), [50.0], delays[1] * DT, name="second"),
         ],
     )
@@ -216,11 +209,13 @@ def chain(surrogate, delays):
         for name, weight in weights.items():
             changed = changed.with_weights(name, weight)
         record = {n: bj.Trace(n, "v") for n in "bc"} | {"spikes": bj.Trace("b", "spikes")}
-        _, records = bj.rollout(changed, state, num_steps=25, record=record)
-        return {n: r.value[:, 0] for n, r in records.items()}
+        _, records = bj.rollout(changed, state, num_steps=25, record=record, checkpoint=False)
+        values = {n: r.value[:, 0] for n, r in records.items()}
+        return values, values
 
     weights = {n: built.weights(n) for n in ("first", "second")}
-    return jax.jit(traces)(weights), jax.jit(jax.jacrev(traces))(weights)
+    slopes, values = jax.jit(jax.jacrev(traces, has_aux=True))(weights)
+    return values, slopes
 
 
 def test_gradient_passes_through_delays_and_no_sooner(x64):
@@ -256,7 +251,7 @@ def test_no_gradient_through_spikes_without_a_surrogate(x64):
     assert np.abs(slopes["c"]["second"]).max() > 0
 
 
-# ---- learning -------------------------------------------------------------------------------------
+# ---- learning ------------------------------------------------------------------------------------
 
 SEEDS, CLASSES, UPDATES, TRAIN_STEPS = 3, 3, 50, 40
 TRAINED = ("in->hid.syn", "hid->hid.syn", "hid->out.syn")
@@ -280,7 +275,7 @@ def learner():
         "hid": bj.Population(18, hid, syn),
         "out": bj.Population(2, out, syn),
     }
-    scale = {"in->hid.syn": 250.0, "hid->hid.syn": 60.0, "hid->out.syn": 60.0}
+    scale = {"in->hid.syn": 700.0, "hid->hid.syn": 150.0, "hid->out.syn": 60.0}
     projections = [
         bj.Projection(
             name.partition("->")[0],
@@ -330,7 +325,8 @@ def learner():
             weights, memory = carry
             (_, seen), gradient = jax.value_and_grad(loss, has_aux=True)(weights, order)
             # The unit of a weight is pA: steps of a few per cent of its scale.
-            moves, memory = optimiser.update(gradient, memory)
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integers
+                moves, memory = optimiser.update(gradient, memory)
             weights = {n: w + rate * scale[n] * moves[n] for n, w in weights.items()}
             return (weights, memory), seen
 
@@ -344,7 +340,7 @@ def losses(seed, *, rate=0.03, shuffled=False):
     if shuffled:
         order = np.random.default_rng(seed).permuted(order, axis=1)
     found, number = learner()(jax.random.key(seed), jnp.asarray(order), jnp.asarray(rate))
-    assert np.all(np.asarray(number) > CLASSES)  # the hidden neurons spike
+    assert np.all(np.asarray(number).sum(axis=1) > 10)  # the hidden neurons spike
     return np.asarray(found)
 
 
