@@ -36,7 +36,11 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--size: got {options.size}, expected at least 100")
     if options.duration <= 0 or options.warmup < 0:
         parser.error("--duration and --warmup: expected positive times in ms")
-    if options.out and options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+    if (
+        options.out
+        and options.out.exists()
+        and (not options.out.is_dir() or any(options.out.iterdir()))
+    ):
         parser.error(f"--out: {options.out} exists and is not an empty folder")
     return options
 

@@ -15,9 +15,7 @@ def _weights(built: BuiltNetwork) -> list[Any]:
     return [built.projections[name].weight for name in built.projection_names]
 
 
-def trainable(
-    built: BuiltNetwork, where: Callable[[BuiltNetwork], Any] = _weights
-) -> BuiltNetwork:
+def trainable(built: BuiltNetwork, where: Callable[[BuiltNetwork], Any] = _weights) -> BuiltNetwork:
     """A filter for `equinox.partition` and `equinox.filter_grad`: true for what is trained.
 
     **Arguments:**

@@ -30,9 +30,7 @@ def coba(*, size: int = 4000, in_degree: int = 80, i_e: float = 200.0) -> Networ
     Source: Vogels and Abbott (2005), doi:10.1523/JNEUROSCI.3508-05.2005; Brette et al. (2007),
     doi:10.1007/s10827-007-0038-6, benchmark 1.
     """
-    neuron = LIF(
-        c_m=200.0, tau_m=20.0, e_l=-60.0, v_th=-50.0, v_reset=-60.0, t_ref=5.0, i_e=i_e
-    )
+    neuron = LIF(c_m=200.0, tau_m=20.0, e_l=-60.0, v_th=-50.0, v_reset=-60.0, t_ref=5.0, i_e=i_e)
     receptors = {
         "ampa": ExponentialConductance(tau_syn=5.0, e_rev=0.0),
         "gaba": ExponentialConductance(tau_syn=10.0, e_rev=-80.0),

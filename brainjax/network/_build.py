@@ -1,5 +1,8 @@
 """`build`: from a description to a network that runs."""
 
+import collections
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +10,7 @@ from jaxtyping import Array
 
 from ..core import HostStream, check_key, explain, float_dtype, is_concrete, shown
 from ..ops import check_elementwise, check_impl
-from ..stimuli import Source
+from ..stimuli import Source, Stimulus
 from ._built import BuiltNetwork, BuiltProjection, ports_of
 from ._layout import check_count, delay_steps, draw_weights, lay_out
 from ._network import Network, Projection
@@ -71,7 +74,7 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
     return BuiltNetwork(
         populations=populations,
         projections=projections,
-        stimuli=tuple(s.prepared(dt) for s in network.stimuli),
+        stimuli=_prepared_stimuli(network.stimuli, dt),
         dt_leaf=jnp.asarray(dt, float_dtype()),
         dt=dt,
         names=names,
@@ -87,7 +90,9 @@ def _check_dt(dt: float) -> float:
         )
     if not np.isfinite(dt) or dt <= 0:
         expected = "a positive number in ms"
-        raise ValueError(explain("build: dt", got=dt, expected=expected, mend="For example dt=0.1."))
+        raise ValueError(
+            explain("build: dt", got=dt, expected=expected, mend="For example dt=0.1.")
+        )
     return float(dt)
 
 
@@ -105,6 +110,16 @@ def _host_words(key: Array) -> tuple[int, int]:
     with jax.ensure_compile_time_eval():  # inside jit too
         a, b = np.asarray(jax.random.bits(key, (2,), jnp.uint32)).tolist()
     return a, b
+
+
+def _prepared_stimuli(stimuli: Sequence[Stimulus], dt: float) -> tuple[Stimulus, ...]:
+    """Stimuli for steps of `dt`, those of one target numbered in the author's order."""
+    seen = collections.Counter()
+    prepared = []
+    for stimulus in stimuli:
+        prepared.append(stimulus.prepared(dt, seen[stimulus.target]))
+        seen[stimulus.target] += 1
+    return tuple(prepared)
 
 
 def _prepared(name: str, population: Population, dt: float) -> Population:
@@ -136,7 +151,7 @@ def _check_elementwise(name: str, population: Population, dt: float) -> None:
     state = jax.eval_shape(lambda: population.init_state(stream=population.stream(words, name)))
     one = jax.ShapeDtypeStruct((population.size,), float_dtype())
     input = PopulationInput(
-        jax.ShapeDtypeStruct((), float_dtype()), {r: one for r in population.receptors}
+        jax.ShapeDtypeStruct((), float_dtype()), dict.fromkeys(population.receptors, one)
     )
     dt_leaf = jnp.asarray(dt, float_dtype())
     fixed = (population.neuron, dict(population.receptors), (), dt_leaf)

@@ -14,10 +14,12 @@ from ..core import (
     Instant,
     Stream,
     check_key,
+    check_parameters,
     explain,
     float_dtype,
     key_words,
     near_miss,
+    parameters_of,
 )
 from ..ops import History, Layout, Ring, Rows, deliver, empty_history, empty_ring
 from ..stimuli import Stimulus
@@ -145,6 +147,56 @@ class BuiltNetwork(Dynamics):
         )
         return jnp.zeros(shape, weight.dtype).at[edges.pre, edges.post].add(weight)
 
+    def canonical(self, projection: str, values: Array) -> Array:
+        """Values per synapse as the engine holds them (a gradient, say) in the order of `edges`.
+
+        **Arguments:**
+
+        - `projection`: its name.
+        - `values`: shape `(synapses,)`, as the leaf `projections[projection].weight`.
+        """
+        held = self._projection(projection)
+        return values[edges_of(held.rows, held.offset)[1]]
+
+    def with_parameters(self, population: str, **values: Any) -> "BuiltNetwork":
+        """The network with other parameters of a neuron model, without compiling anew.
+
+        **Arguments:**
+
+        - `population`: its name.
+        - `values`: parameter to number or array, in its unit: `with_parameters("exc", i_e=220.0)`.
+          Give an array where an array was, a number where a number was.
+
+        **Raises:**
+
+        `ValueError` for a population, parameter or shape that is not there, and for a number
+        outside the parameter's domain.
+        """
+        if population not in self.populations:
+            raise ValueError(
+                explain("with_parameters", got=population, expected="a population of the network")
+                + " "
+                + near_miss(population, self.names)
+            )
+        neuron = self.populations[population].neuron
+        known = [f.name for f in parameters_of(neuron)]
+        for name, value in values.items():
+            what = f"with_parameters('{population}', {name}=...)"
+            if name not in known:
+                expected = f"a parameter of {type(neuron).__name__}"
+                raise ValueError(
+                    explain(what, got=name, expected=expected) + " " + near_miss(name, known)
+                )
+            old = getattr(neuron, name)
+            new = jnp.asarray(value, old.dtype)
+            if new.shape != old.shape:
+                raise ValueError(
+                    explain(what, got=f"shape {new.shape}", expected=f"shape {old.shape}")
+                )
+            neuron = eqx.tree_at(lambda n, name=name: getattr(n, name), neuron, new)
+        check_parameters(neuron)
+        return eqx.tree_at(lambda b: b.populations[population].neuron, self, neuron)
+
     def with_weights(self, projection: str, weight: Any) -> "BuiltNetwork":
         """The network with other weights: one number, or one per synapse in the order of `edges`."""
         held = self._projection(projection)
@@ -237,7 +289,7 @@ class BuiltNetwork(Dynamics):
         return Instant(state.steps, self.dt_leaf, stream)
 
     def slack(self) -> tuple[Array, ...]:
-        """Zeros that carry the derivative with respect to the weights; see `brainjax.ops.deliver`."""
+        """Zeros that carry the derivative by the weights; see `brainjax.ops.deliver`."""
         weights = [self.projections[n].weight for n in self.projection_names]
         return tuple(w - jax.lax.stop_gradient(w) for w in weights)
 
@@ -259,7 +311,7 @@ class BuiltNetwork(Dynamics):
         return state, state.spikes
 
     def prepare(self, state: NetworkState, input: Mapping[str, Array]) -> dict[str, Callable]:
-        """The steps of the populations for a loop that begins at `state` and is given such input."""
+        """The steps of the populations, for a loop that begins at `state` with such input."""
         quiet = self._no_arrivals()
         return {
             name: self.populations[name].prepare(
@@ -295,7 +347,7 @@ class BuiltNetwork(Dynamics):
 
     def _no_arrivals(self) -> dict[str, dict[str, Array]]:
         quiet = {n: jnp.zeros(p.size, self.dt_leaf.dtype) for n, p in self.populations.items()}
-        return {n: {r: quiet[n] for r in p.receptors} for n, p in self.populations.items()}
+        return {n: dict.fromkeys(p.receptors, quiet[n]) for n, p in self.populations.items()}
 
     def _deliver(self, state: NetworkState, slack):
         projections = [self.projections[n] for n in self.projection_names]
@@ -305,7 +357,7 @@ class BuiltNetwork(Dynamics):
             state.pending,
             tuple(state.spikes[n] for n in self.sources),
             tuple(p.rows for p in projections),
-            tuple(jax.lax.stop_gradient(p.weight) for p in projections),
+            tuple(p.weight for p in projections),
             slack,
             index=state.steps,
             layout=self.layout,
@@ -327,7 +379,9 @@ def _init_state(built: BuiltNetwork, key, initial, history: bool) -> NetworkStat
         for n, p in built.populations.items()
     }
     sizes = tuple(built.populations[n].size for n in built.sources)
-    empty = empty_history(built.layout, sizes, dtype) if history else empty_ring(built.layout, dtype)
+    empty = (
+        empty_history(built.layout, sizes, dtype) if history else empty_ring(built.layout, dtype)
+    )
     spikes = {n: jnp.zeros(p.size, dtype) for n, p in built.populations.items()}
     return NetworkState(jnp.zeros((), jnp.int32), words, populations, spikes, empty)
 

@@ -33,8 +33,12 @@ def quantile(distribution: Distribution, u: Float[Array, " size"]) -> Float[Arra
     if isinstance(distribution, Uniform):
         return distribution.low + u * (distribution.high - distribution.low)
     if isinstance(distribution, LogNormal):
-        low, high = (jnp.log(jnp.asarray(b, u.dtype)) for b in (distribution.low, distribution.high))
-        return jnp.exp(_normal(u, distribution.mu, distribution.sigma, low, high, distribution.outside))
+        low, high = (
+            jnp.log(jnp.asarray(b, u.dtype)) for b in (distribution.low, distribution.high)
+        )
+        return jnp.exp(
+            _normal(u, distribution.mu, distribution.sigma, low, high, distribution.outside)
+        )
     if isinstance(distribution, Normal):
         low, high = (jnp.asarray(b, u.dtype) for b in (distribution.low, distribution.high))
         return _normal(u, distribution.mean, distribution.std, low, high, distribution.outside)

@@ -31,6 +31,11 @@ def delay_steps(projection: Projection, count: int, dt: float, stream: HostStrea
     drawn = isinstance(value, Distribution)
     delays = value.sample(stream, count) if drawn else np.asarray(value, np.float64)
     steps = np.floor(delays / dt + 0.5).astype(np.int64)
+    if np.any(steps < 1) or (not drawn and np.any(delays < dt * (1 - 1e-4))):
+        mend = f"Bound the distribution: low={dt / 2}." if drawn else "Use dt, or a smaller dt."
+        raise ValueError(
+            explain(what, got=float(delays.min()), expected=f"at least dt = {dt} ms", mend=mend)
+        )
     off = np.abs(delays / dt - steps) > 1e-4 * np.maximum(steps, 1)
     if not drawn and np.any(off):
         raise ValueError(
@@ -40,11 +45,6 @@ def delay_steps(projection: Projection, count: int, dt: float, stream: HostStrea
                 expected=f"a multiple of dt = {dt} ms",
                 mend="Round it, or choose another dt.",
             )
-        )
-    if np.any(steps < 1):
-        mend = f"Bound the distribution: low={dt / 2}." if drawn else "Spikes act after one step or more."
-        raise ValueError(
-            explain(what, got=float(delays.min()), expected=f"at least dt = {dt} ms", mend=mend)
         )
     if np.max(steps, initial=1) > 2**20:
         raise ValueError(explain(what, got=float(delays.max()), expected=f"below {2**20} steps"))

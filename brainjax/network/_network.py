@@ -74,7 +74,11 @@ def _check_numbers(what: str, value: Any) -> None:
         raise TypeError(explain(what, got=value, expected="a number, an array or a distribution"))
     numbers = np.asarray(value, np.float64)
     if numbers.ndim > 1 or not np.all(np.isfinite(numbers)):
-        got = f"shape {numbers.shape}" if numbers.ndim > 1 else numbers[~np.isfinite(numbers)].ravel()[0]
+        got = (
+            f"shape {numbers.shape}"
+            if numbers.ndim > 1
+            else numbers[~np.isfinite(numbers)].ravel()[0]
+        )
         raise ValueError(explain(what, got=got, expected="finite: one number, or one per synapse"))
 
 
@@ -112,25 +116,42 @@ class Network:
             )
         for name, population in self.populations.items():
             if not isinstance(name, str) or not name or "." in name:
-                raise ValueError(explain("Network: population name", got=name, expected="a name without dots"))
+                raise ValueError(
+                    explain("Network: population name", got=name, expected="a name without dots")
+                )
             if not isinstance(population, Population):
-                raise TypeError(explain(f"Network: populations[{name!r}]", got=population, expected="a Population"))
+                raise TypeError(
+                    explain(
+                        f"Network: populations[{name!r}]", got=population, expected="a Population"
+                    )
+                )
         names = set()
         for projection in self.projections:
             if not isinstance(projection, Projection):
-                raise TypeError(explain("Network: projections", got=projection, expected="Projections"))
+                raise TypeError(
+                    explain("Network: projections", got=projection, expected="Projections")
+                )
             where = f"Projection '{projection.name}'"
             self.check_population(projection.source, f"{where}: source")
             self.check_receptor(projection.target, f"{where}: target")
             if projection.name in names:
                 raise ValueError(
-                    explain("Network: two projections of one name", got=projection.name, expected="different names", mend="Give one a name=.")
+                    explain(
+                        "Network: two projections of one name",
+                        got=projection.name,
+                        expected="different names",
+                        mend="Give one a name=.",
+                    )
                 )
             names.add(projection.name)
         receptors = {n: tuple(p.receptors) for n, p in self.populations.items()}
         for stimulus in self.stimuli:
             if not isinstance(stimulus, Stimulus):
-                raise TypeError(explain("Network: stimuli", got=stimulus, expected="stimuli, as bj.PoissonInput"))
+                raise TypeError(
+                    explain(
+                        "Network: stimuli", got=stimulus, expected="stimuli, as bj.PoissonInput"
+                    )
+                )
             what = f"{type(stimulus).__name__}: target"
             name = stimulus.target.partition(".")[0]
             self.check_population(name, what)

@@ -200,7 +200,7 @@ class Population(Dynamics):
         def fields():
             receptors = {n: r.init_state((1,), float_dtype()) for n, r in self.receptors.items()}
             neuron = self.neuron.init_state((1,))
-            return {k: 0 for k in self.observe(PopulationState(neuron, receptors))}
+            return dict.fromkeys(self.observe(PopulationState(neuron, receptors)), 0)
 
         return tuple(jax.eval_shape(fields))
 

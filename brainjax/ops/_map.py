@@ -96,7 +96,9 @@ def _jvp(primals, tangents, *, f, num_linear, num_fixed):
     out_mask = tuple(bool(jnp.issubdtype(o.dtype, jnp.inexact)) for o in outs)
     moving = [t for t in tangents if not is_zero(t)]
     f_dot = _tangent_of(f, len(primals), in_mask, out_mask)
-    out_dots = iter(map_p.bind(*primals, *moving, f=f_dot, num_linear=len(moving), num_fixed=num_fixed))
+    out_dots = iter(
+        map_p.bind(*primals, *moving, f=f_dot, num_linear=len(moving), num_fixed=num_fixed)
+    )
     return outs, [
         next(out_dots) if m else zero_tangent(o) for o, m in zip(outs, out_mask, strict=True)
     ]

@@ -69,12 +69,14 @@ def rollout(
         return jax.tree.map(lambda x: jnp.asarray(x)[None], out)
 
     arrays, static = eqx.partition(split_network(built, num_shards, axis), eqx.is_array)
-    out = jax.shard_map(
+    run = jax.shard_map(
         lambda arrays, *rest: of_one_device(eqx.combine(arrays, static), *rest),
         mesh=Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,)),
         in_specs=P(axis),
         out_specs=P(axis),
-    )(arrays, split_state(built, state, num_shards), split_inputs(built, inputs, num_shards))
-    parts, records = out
+    )
+    parts, records = jax.jit(run)(
+        arrays, split_state(built, state, num_shards), split_inputs(built, inputs, num_shards)
+    )
     # Every device recorded the whole network.
     return join_state(built, parts, num_shards), jax.tree.map(lambda x: x[0], records)

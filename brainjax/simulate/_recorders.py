@@ -94,7 +94,9 @@ class Spikes(Recorder):
 
     def __check_init__(self):
         if self.capacity is not None and (
-            isinstance(self.capacity, bool) or not isinstance(self.capacity, int) or self.capacity < 1
+            isinstance(self.capacity, bool)
+            or not isinstance(self.capacity, int)
+            or self.capacity < 1
         ):
             raise ValueError(
                 explain("Spikes: capacity", got=self.capacity, expected="an integer of at least 1")
@@ -118,10 +120,8 @@ class Spikes(Recorder):
         if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(blocks)) or isinstance(
             blocks[0].carry[0], jax.Array
         ):
-            ((log, length), counts, first, _), = blocks
-            return SpikeLog(
-                log, counts, length, first, built.dt_leaf, jnp.asarray(size, jnp.int32)
-            )
+            (((log, length), counts, first, _),) = blocks
+            return SpikeLog(log, counts, length, first, built.dt_leaf, jnp.asarray(size, jnp.int32))
         neurons, steps = [], []
         for (log, length), counts, first, _ in blocks:
             check_capacity(f"Spikes('{self.population}')", int(length), log.shape[0])
@@ -191,7 +191,9 @@ class PopulationRate(Recorder):
             if round(steps) < 1 or abs(steps - round(steps)) > 1e-6 * steps:
                 raise ValueError(
                     explain(
-                        "PopulationRate: bin", got=self.bin, expected=f"a multiple of dt = {built.dt} ms"
+                        "PopulationRate: bin",
+                        got=self.bin,
+                        expected=f"a multiple of dt = {built.dt} ms",
                     )
                 )
 
@@ -250,7 +252,11 @@ class Trace(Recorder):
                 + near_miss(self.field, known)
             )
         for i in self.neurons or ():
-            if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < built.size_of(self.population):
+            if (
+                isinstance(i, bool)
+                or not isinstance(i, int)
+                or not 0 <= i < built.size_of(self.population)
+            ):
                 raise ValueError(
                     explain(
                         f"Trace('{self.population}'): neurons",
@@ -273,7 +279,9 @@ class Trace(Recorder):
         return TraceRecord(time, value, np.asarray(chosen, np.int32))
 
 
-def check_recorders(built: BuiltNetwork, record: Mapping[str, Recorder] | None) -> dict[str, Recorder]:
+def check_recorders(
+    built: BuiltNetwork, record: Mapping[str, Recorder] | None
+) -> dict[str, Recorder]:
     """The recorders, each checked against the network."""
     if record is None:
         return {}
@@ -308,5 +316,3 @@ def finish_all(recorders: Mapping[str, Recorder], built, blocks: Sequence[Block]
         n: r.finish(built, [b._replace(carry=b.carry[n], stack=b.stack[n]) for b in blocks])
         for n, r in recorders.items()
     }
-
-

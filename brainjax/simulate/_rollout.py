@@ -101,7 +101,11 @@ def _num_steps(inputs: Mapping[str, Any] | None, num_steps: Any) -> int:
         lengths = {len(v) for v in (inputs or {}).values()}
         if len(lengths) != 1:
             raise ValueError(
-                explain("rollout: num_steps", got=None, expected="a number of steps, or inputs of one length")
+                explain(
+                    "rollout: num_steps",
+                    got=None,
+                    expected="a number of steps, or inputs of one length",
+                )
             )
         (num_steps,) = lengths
     if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 0:
@@ -121,7 +125,7 @@ def _ring_of(built: BuiltNetwork, state: NetworkState):
     return as_ring(
         state.pending,
         tuple(p.rows for p in projections),
-        tuple(lax.stop_gradient(p.weight) for p in projections),
+        tuple(p.weight for p in projections),
         index=state.steps,
         layout=built.layout,
         impl=built.impl,

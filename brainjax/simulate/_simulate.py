@@ -181,7 +181,9 @@ def _run_chunk(built: BuiltNetwork, recorders, state: NetworkState, inputs, num_
 
 def _is_finite(tree):
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves]).all() if leaves else jnp.array(True)
+    return (
+        jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves]).all() if leaves else jnp.array(True)
+    )
 
 
 class _Run:
@@ -190,8 +192,7 @@ class _Run:
     def __init__(self, built, recorders, inputs, chunk: int, num_steps: int):
         self.built, self.recorders, self.inputs = built, recorders, inputs
         self.num_steps = num_steps
-        # A short run does not need room for a long chunk, but must not compile for each length.
-        self.chunk = min(chunk, max(16, 1 << max(num_steps - 1, 0).bit_length()))
+        self.chunk = chunk
 
     def steps(self, state: NetworkState, at: int, count: int):
         """Take `count` steps, the first of them the run's step `at`."""
@@ -210,13 +211,22 @@ class _Run:
             while done < self.num_steps:
                 start = time.perf_counter()
                 count = min(self.chunk, self.num_steps - done)
-                moved, carries, stack, finite = jax.block_until_ready(self.steps(state, done, count))
+                moved, carries, stack, finite = jax.block_until_ready(
+                    self.steps(state, done, count)
+                )
                 spent = time.perf_counter() - start
                 if not all(np.asarray(x) for x in finite.values()):
-                    self.explain_non_finite(state, done, count, blocks, first, compiled - begin, seconds)
+                    self.explain_non_finite(
+                        state, done, count, blocks, first, compiled - begin, seconds
+                    )
                 block = _on_host(carries, stack, first + done, count)
                 # One assignment: an interrupt finds the run before this chunk or after it.
-                blocks, state, done, seconds = [*blocks, block], moved, done + count, seconds + spent
+                blocks, state, done, seconds = (
+                    [*blocks, block],
+                    moved,
+                    done + count,
+                    seconds + spent,
+                )
                 if progress:
                     bar = progress.step(bar, done * self.built.dt)
         except KeyboardInterrupt:
@@ -227,7 +237,9 @@ class _Run:
                 progress.close(bar)
         return self.result(state, blocks, first, done, compiled - begin, seconds)
 
-    def result(self, state, blocks, first: int, done: int, compile_s: float, run_s: float) -> Result:
+    def result(
+        self, state, blocks, first: int, done: int, compile_s: float, run_s: float
+    ) -> Result:
         if not blocks:
             _, carries, stack, _ = self.steps(state, 0, 0)
             blocks = [_on_host(carries, stack, first, 0)]

@@ -33,9 +33,9 @@ class Stimulus(eqx.Module):
                 explain(what, got=self.target, expected="'population' or 'pop.receptor'")
             )
 
-    def prepared(self, dt: float) -> "Stimulus":
+    def prepared(self, dt: float, number: int) -> "Stimulus":
         """The stimulus for steps of `dt` ms, checked."""
-        del dt
+        del dt, number
         return self
 
     @abc.abstractmethod
@@ -88,7 +88,8 @@ class StepCurrent(Stimulus):
                 )
             )
 
-    def prepared(self, dt):
+    def prepared(self, dt, number):
+        del number
         if is_concrete(self.times):
             steps = np.asarray(self.times, np.float64) / dt
             bad = np.abs(steps - np.round(steps)) > 1e-3
@@ -131,18 +132,19 @@ class PoissonInput(Stimulus):
     start: Array = parameter(0.0, unit="ms", doc="onset")
     stop: Array = parameter(float("inf"), unit="ms", doc="end", domain="real")
     max_events: int | None = eqx.field(default=None, static=True)
+    number: int = eqx.field(default=0, static=True)  # tells inputs of one target apart
 
-    def prepared(self, dt):
+    def prepared(self, dt, number):
         what = f"PoissonInput('{self.target}')"
         events = events_per_step(self.rate, dt, self.max_events, what)
         return PoissonInput(
-            self.target, self.rate, self.weight, self.start, self.stop, max_events=events
+            self.target, self.rate, self.weight, self.start, self.stop, events, number
         )
 
     def amount(self, *, at):
         if self.max_events is None:
             raise ValueError("PoissonInput: prepare it for a dt first, as brainjax.build does.")
-        bits = at.stream.bits(f"PoissonInput.{self.target}", at.index)
+        bits = at.stream.bits(f"PoissonInput.{self.target}.{self.number}", at.index)
         counts = poisson_counts(bits, self.rate * (at.dt / 1000), self.max_events)
         return jnp.where(_during(self.start, self.stop, at), counts * self.weight, 0)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..core import check_parameters, explain, parameter
-from ._moments import exponential_moment
+from ._moments import decayed, exponential_moment
 
 
 class Receptor(eqx.Module):
@@ -127,7 +127,7 @@ class ExponentialCurrent(CurrentReceptor):
         return ExponentialCurrentState(jnp.zeros(shape, dtype))
 
     def advance(self, state, dt):
-        return ExponentialCurrentState(state.i * jnp.exp(-dt / self.tau_syn))
+        return ExponentialCurrentState(decayed(state.i, dt, self.tau_syn))
 
     def receive(self, state, arrivals):
         return ExponentialCurrentState(state.i + arrivals)
@@ -162,11 +162,15 @@ class AlphaCurrent(CurrentReceptor):
         return AlphaCurrentState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def advance(self, state, dt):
-        decay = jnp.exp(-dt / self.tau_syn)
-        return AlphaCurrentState((state.i + dt * state.di) * decay, state.di * decay)
+        rise = state.i + dt * state.di
+        return AlphaCurrentState(
+            decayed(rise, dt, self.tau_syn), decayed(state.di, dt, self.tau_syn)
+        )
 
     def receive(self, state, arrivals):
-        return state._replace(di=state.di + arrivals * (jnp.exp(jnp.ones_like(self.tau_syn)) / self.tau_syn))
+        return state._replace(
+            di=state.di + arrivals * (jnp.exp(jnp.ones_like(self.tau_syn)) / self.tau_syn)
+        )
 
     def filtered(self, state, rate, dt):
         x = (rate - 1 / self.tau_syn) * dt
@@ -206,7 +210,7 @@ class ExponentialConductance(ConductanceReceptor):
         return ExponentialConductanceState(jnp.zeros(shape, dtype))
 
     def advance(self, state, dt):
-        return ExponentialConductanceState(state.g * jnp.exp(-dt / self.tau_syn))
+        return ExponentialConductanceState(decayed(state.g, dt, self.tau_syn))
 
     def receive(self, state, arrivals):
         return ExponentialConductanceState(state.g + arrivals)
@@ -247,11 +251,15 @@ class AlphaConductance(ConductanceReceptor):
         return AlphaConductanceState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def advance(self, state, dt):
-        decay = jnp.exp(-dt / self.tau_syn)
-        return AlphaConductanceState((state.g + dt * state.dg) * decay, state.dg * decay)
+        rise = state.g + dt * state.dg
+        return AlphaConductanceState(
+            decayed(rise, dt, self.tau_syn), decayed(state.dg, dt, self.tau_syn)
+        )
 
     def receive(self, state, arrivals):
-        return state._replace(dg=state.dg + arrivals * (jnp.exp(jnp.ones_like(self.tau_syn)) / self.tau_syn))
+        return state._replace(
+            dg=state.dg + arrivals * (jnp.exp(jnp.ones_like(self.tau_syn)) / self.tau_syn)
+        )
 
     def conductance(self, state, dt):
         if self.over_step == "start":

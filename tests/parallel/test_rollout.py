@@ -37,9 +37,7 @@ def built():
         },
         [
             bj.Projection("exc", "exc.in", bj.FixedProbability(0.2), bj.Normal(60.0, 5.0), 1.5),
-            bj.Projection(
-                "exc", "inh.in", bj.FixedInDegree(10), 40.0, bj.Uniform(0.1, 2.0)
-            ),
+            bj.Projection("exc", "inh.in", bj.FixedInDegree(10), 40.0, bj.Uniform(0.1, 2.0)),
             bj.Projection("inh", "exc.in", bj.FixedTotalNumber(150), bj.Normal(-80.0, 8.0), 0.8),
             bj.Projection("noise", "exc.jump", bj.FixedOutDegree(5), 0.5, 0.3),
         ],
