@@ -282,6 +282,14 @@ ffi::Error log_events(ffi::RemainingArgs remaining, ffi::RemainingRets results, 
   });
 }
 
+// ---- fence ----------------------------------------------------------------------------------------
+
+ffi::Error fence(ffi::RemainingArgs remaining, ffi::RemainingRets results) {
+  const auto args = operands(remaining), rets = operands(results);
+  for (size_t i = 0; i < args.size(); ++i) carry_over(args[i], rets[i]);
+  return ffi::Error::Success();
+}
+
 }  // namespace
 }  // namespace brainjax
 
@@ -295,3 +303,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(PullRing, brainjax::pull_ring,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(DeliverHistory, brainjax::deliver_history,
                               BRAINJAX_BIND.Attr<int64_t>("num_slots").BRAINJAX_SOURCES);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(LogEvents, brainjax::log_events, BRAINJAX_BIND);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(Fence, brainjax::fence,
+                              xla::ffi::Ffi::Bind().RemainingArgs().RemainingRets());

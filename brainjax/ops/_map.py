@@ -16,6 +16,7 @@ import numpy as np
 from jax.extend.core import Primitive
 
 from ..core import explain
+from ._fence import fence
 from ._hoist import split
 from ._primitive import (
     align_varying,
@@ -220,7 +221,8 @@ def prepare_map(f: Callable, fixed: tuple, *args: Any) -> Callable:
     out_structure = jax.tree.structure(jax.eval_shape(f, *fixed, *args))
     leaves = align_varying(*[jnp.asarray(x) for x in leaves])
     step = split(_Flat(f, structure), tuple(jax.typeof(x) for x in leaves), num_fixed)
-    kept = step.before(*leaves[:num_fixed])
+    # Between fences: a propagator must have the same bits in every program that uses it.
+    kept = fence(step.before(*fence(leaves[:num_fixed])))
 
     def mapped(*args):
         moving = varying_alike([jnp.asarray(x) for x in jax.tree.leaves(args)], leaves)

@@ -6,7 +6,7 @@ import pathlib
 
 import jax
 
-HANDLERS = ("PushRing", "PullRing", "DeliverHistory", "LogEvents")
+HANDLERS = ("PushRing", "PullRing", "DeliverHistory", "LogEvents", "Fence")
 
 
 def library_path() -> pathlib.Path:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -76,9 +75,6 @@ def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[Networ
 
     `recorders` are what `check_rollout` makes of `record`; `checkpoint` is as of `rollout`.
     """
-    # Parameters reach the steps as if they were arguments of the program, even where the caller
-    # closed over them: a constant would be folded, with other last bits than `simulate` has.
-    built, state, inputs = _opaque((built, state, inputs))
     if isinstance(state.pending, History):
         state = state._replace(pending=_ring_of(built, state))
 
@@ -113,11 +109,6 @@ def _num_steps(inputs: Mapping[str, Any] | None, num_steps: Any) -> int:
             explain("rollout: num_steps", got=num_steps, expected="an integer of at least 0")
         )
     return num_steps
-
-
-def _opaque(tree: Any) -> Any:
-    arrays, rest = eqx.partition(tree, eqx.is_array)
-    return eqx.combine(jax.tree.map(lax.optimization_barrier, arrays), rest)
 
 
 def _ring_of(built: BuiltNetwork, state: NetworkState):
