@@ -121,5 +121,5 @@ def spectrum(
                 mend="Take narrower bins or a longer segment.",
             )
         )
-    length = min(int(round(segment / bin)), values.size)
+    length = min(round(segment / bin), values.size)
     return signal.welch(values, fs=1000.0 / bin, nperseg=length)

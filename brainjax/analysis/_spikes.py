@@ -58,7 +58,9 @@ def require_spikes(spikes: object) -> None:
                 "spikes",
                 got=type(spikes).__name__,
                 expected=f"the spikes of one population (no attribute {', '.join(missing)})",
-                mend="From several populations pick one by name: `trains['exc']`.",
+                mend="From several populations pick one by name: `trains['exc']`."
+                if not hasattr(spikes, "trains")
+                else "What rollout recorded becomes spikes by its method trains().",
             )
         )
 

@@ -8,7 +8,7 @@ import hashlib
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
@@ -31,11 +31,12 @@ def check_integer(what: str, value: object, *, low: int = 0, high: int | None = 
     **Raises:** `TypeError` if it is no integer, `ValueError` if it is out of range.
     """
     expected = f"an integer of at least {low}" if high is None else f"an integer in {low}..{high}"
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
-        whole = isinstance(value, float | np.floating) and float(value).is_integer()
-        mend = f"Write {int(value)}." if whole else ""  # pyright: ignore
+    if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsIndex):
+        mend = ""
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            mend = f"Write {int(value)}."
         raise TypeError(explain(what, got=value, expected=expected, mend=mend))
-    number = operator.index(value)  # pyright: ignore
+    number = operator.index(value)
     if number < low or (high is not None and number > high):
         raise ValueError(explain(what, got=number, expected=expected))
     return number
@@ -168,10 +169,10 @@ def _words(key: Any) -> tuple[int, int]:
 def _name(name: object) -> str | int:
     if isinstance(name, str):
         return name
-    if isinstance(name, bool | np.bool_) or not hasattr(name, "__index__"):
+    if isinstance(name, bool | np.bool_) or not isinstance(name, SupportsIndex):
         expected = "a string or an integer"
         raise TypeError(explain("HostStream: a name", got=name, expected=expected, mend=_CHILD))
-    return operator.index(name)  # pyright: ignore
+    return operator.index(name)
 
 
 def _open(raw: np.ndarray) -> np.ndarray:

@@ -1,12 +1,16 @@
 """Parameters: the leaves of a model, each with a unit, a meaning and a domain."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array
 
 from ._errors import explain, near_miss, shown
 
@@ -21,6 +25,19 @@ DOMAINS = {
     "nonnegative": lambda x: np.isfinite(x) & (x >= 0),
     "probability": lambda x: (x >= 0) & (x <= 1),
 }
+
+
+if TYPE_CHECKING:
+
+    class Parameter:
+        """The type of a field that is a parameter: given as a number, read as an array."""
+
+        def __get__(self, model: Any, kind: Any = None) -> Array: ...
+
+        def __set__(self, model: Any, value: ArrayLike | Sequence[float]) -> None: ...
+
+else:
+    Parameter = Array
 
 
 def float_dtype() -> jnp.dtype:
@@ -90,9 +107,14 @@ def parameters_of(model: Any) -> list[dataclasses.Field]:
     return [f for f in dataclasses.fields(model) if "unit" in f.metadata]
 
 
+def is_traced(value: Any) -> bool:
+    """Whether `value` is an array that a JAX transformation traces: its numbers are not known."""
+    return isinstance(value, Tracer)
+
+
 def is_concrete(value: Any) -> bool:
     """Whether the numbers of the array `value` can be read now: it is not traced or abstract."""
-    return isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer)
+    return isinstance(value, (np.ndarray, jax.Array)) and not is_traced(value)
 
 
 def check_parameters(model: Any) -> None:

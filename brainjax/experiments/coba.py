@@ -63,10 +63,10 @@ def report(trains: dict[str, SpikeTrains], start: float) -> str:
 
 def draw(trains, trace, start: float, folder: pathlib.Path) -> list[pathlib.Path]:
     """Write the figures; their paths."""
-    some = trace._replace(value=trace.value[:, :3])
+    shown = (trace.time > start) & (trace.time <= start + 400.0)
     figures = {
         "raster.png": plot.raster(trains, start=start),
-        "voltage.png": plot.trace(some.time, some.value, threshold=-50.0),
+        "voltage.png": plot.trace(trace.time[shown], trace.value[shown], threshold=-50.0),
         "rates.png": plot.rates(trains, start=start),
         "isi.png": plot.isis(trains, start=start),
     }
@@ -80,9 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the experiment; the exit code is returned."""
     options = arguments_of(argv)
     about = info()
-    print(
-        f"BrainJAX {about['version']}, ops: {about['ops']}, on {about['devices']} (jax {about['jax']})"
-    )
+    print(f"BrainJAX {about['version']}, ops: {about['ops']}, on {about['devices']}", end=" ")
+    print(f"(jax {about['jax']})")
     network = coba(size=options.size)
     key = jax.random.key(options.seed)
     built = build(network, dt=0.1, key=key)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..core import HostStream, check_key, explain, float_dtype, is_concrete, shown
+from ..core import HostStream, check_key, explain, float_dtype, is_concrete, is_traced, shown
 from ..ops import check_elementwise, check_impl
 from ..stimuli import Source, Stimulus
 from ._built import BuiltNetwork, BuiltProjection, ports_of
@@ -97,7 +97,7 @@ def _check_dt(dt: float) -> float:
 
 
 def _host_words(key: Array) -> tuple[int, int]:
-    if isinstance(key, jax.core.Tracer):
+    if is_traced(key):
         raise TypeError(
             explain(
                 "build: key",
@@ -149,10 +149,8 @@ def _prepared(name: str, population: Population, dt: float) -> Population:
 def _check_elementwise(name: str, population: Population, dt: float) -> None:
     words = jnp.zeros(2, jnp.uint32)
     state = jax.eval_shape(lambda: population.init_state(stream=population.stream(words, name)))
-    one = jax.ShapeDtypeStruct((population.size,), float_dtype())
-    input = PopulationInput(
-        jax.ShapeDtypeStruct((), float_dtype()), dict.fromkeys(population.receptors, one)
-    )
+    one = jnp.zeros(population.size, float_dtype())
+    input = PopulationInput(jnp.zeros((), float_dtype()), dict.fromkeys(population.receptors, one))
     dt_leaf = jnp.asarray(dt, float_dtype())
     fixed = (population.neuron, dict(population.receptors), (), dt_leaf)
     args = (*fixed, population.stream(words, name), state, input, jnp.zeros((), jnp.int32))

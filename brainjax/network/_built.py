@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..core import (
@@ -24,8 +23,8 @@ from ..core import (
 from ..ops import History, Layout, Ring, Rows, deliver, empty_history, empty_ring
 from ..stimuli import Stimulus
 from ._layout import Edges, edges_of
-from ._network import table
 from ._population import Population, PopulationInput, PopulationState, add_input
+from ._summary import summarise
 
 
 class BuiltProjection(eqx.Module):
@@ -198,7 +197,7 @@ class BuiltNetwork(Dynamics):
         return eqx.tree_at(lambda b: b.populations[population].neuron, self, neuron)
 
     def with_weights(self, projection: str, weight: Any) -> "BuiltNetwork":
-        """The network with other weights: one number, or one per synapse in the order of `edges`."""
+        """The network with other weights: one number, or one per synapse in order of `edges`."""
         held = self._projection(projection)
         weight = jnp.asarray(weight, held.weight.dtype)
         if weight.shape not in ((), (held.num_synapses,)):
@@ -225,37 +224,7 @@ class BuiltNetwork(Dynamics):
 
     def summary(self) -> str:
         """A table of populations, projections, synapses and memory, as text."""
-        rows = [("population", "size", "neuron", "receptors", "state / MB")]
-        shapes = jax.eval_shape(lambda: self.init_state(key=jax.random.key(0)))
-        for name in self.names:
-            population = self.populations[name]
-            receptors = ", ".join(
-                f"{n}: {type(r).__name__}" for n, r in population.receptors.items()
-            )
-            rows.append(
-                (
-                    name,
-                    str(population.size),
-                    type(population.neuron).__name__,
-                    receptors or "-",
-                    _megabytes(shapes.populations[name]),
-                )
-            )
-        text = table(rows)
-        rows = [("projection", "synapses", "delay / ms", "weight", "memory / MB")]
-        for name in self.projection_names:
-            p = self.projections[name]
-            delays = np.asarray(p.rows.group_delay) * self.dt
-            span = f"{delays.min():g} to {delays.max():g}" if delays.size else "-"
-            unit = self.populations[p.target.partition(".")[0]]
-            unit = unit.receptors[p.target.partition(".")[2]].weight_unit
-            kind = "one" if p.weight.ndim == 0 else "per synapse"
-            rows.append(
-                (name, str(p.num_synapses), span, f"{kind}, {unit}", _megabytes((p.rows, p.weight)))
-            )
-        total = sum(p.num_synapses for p in self.projections.values())
-        tail = f"{total} synapses, {_megabytes(self)} MB; dt = {self.dt:g} ms; ops: {self.impl}"
-        return f"{text}\n\n{table(rows)}\n\n{tail}"
+        return summarise(self)
 
     # ---- dynamics -------------------------------------------------------------------------------
 
@@ -397,8 +366,3 @@ def ports_of(populations: Mapping[str, Population], names) -> dict[tuple[str, st
             ports[name, receptor] = begin
             begin += populations[name].size
     return ports
-
-
-def _megabytes(tree: Any) -> str:
-    leaves = [x for x in jax.tree.leaves(tree) if hasattr(x, "dtype")]
-    return f"{sum(x.size * x.dtype.itemsize for x in leaves) / 1e6:.3g}"

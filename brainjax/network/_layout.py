@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..connect import Distribution, Explicit
-from ..core import HostStream, as_leaf, explain, float_dtype
+from ..core import HostStream, as_leaf, explain, float_dtype, is_traced
 from ..ops import Rows
 from ._network import Projection
 
@@ -26,7 +25,7 @@ def delay_steps(projection: Projection, count: int, dt: float, stream: HostStrea
     """Delays in steps: one integer, or `int64[count]`; refuses what is not on the grid."""
     what = f"Projection '{projection.name}': delay"
     value = projection.delay
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         raise TypeError(explain(what, got="a traced value", expected="concrete delays"))
     drawn = isinstance(value, Distribution)
     delays = value.sample(stream, count) if drawn else np.asarray(value, np.float64)
@@ -97,7 +96,7 @@ def draw_weights(projection: Projection, count: int, order, stream: HostStream) 
     value = projection.weight
     if isinstance(value, Distribution):
         value = value.sample(stream, count)
-    elif not isinstance(value, jax.core.Tracer):
+    elif not is_traced(value):
         value = np.asarray(value, np.float64)
     if np.ndim(value) == 0:
         return as_leaf(value)

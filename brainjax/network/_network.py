@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ..connect import Distribution, Rule
-from ..core import explain, near_miss
+from ..core import explain, is_traced, near_miss
 from ..stimuli import Source, Stimulus, check_target
 from ._population import Population
 
@@ -68,7 +68,7 @@ class Projection:
 
 
 def _check_numbers(what: str, value: Any) -> None:
-    if isinstance(value, Distribution) or isinstance(value, jax.core.Tracer):
+    if isinstance(value, Distribution) or is_traced(value):
         return
     if isinstance(value, (bool, str)) or value is None:
         raise TypeError(explain(what, got=value, expected="a number, an array or a distribution"))
@@ -222,7 +222,7 @@ def check_stimulus(stimulus: Stimulus, population: Population) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, Distribution):
         return repr(value)
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return "traced"
     numbers = np.asarray(value)
     return f"{float(numbers):g}" if numbers.ndim == 0 else f"{numbers.size} values"

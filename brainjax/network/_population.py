@@ -48,6 +48,10 @@ def _whole(number: Any) -> Any:
     return int(number) if isinstance(number, np.integer) else number
 
 
+def _as_dict(receptors: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(receptors)
+
+
 class Population(Dynamics):
     """Neurons of one model, with the receptors through which others reach them.
 
@@ -67,7 +71,7 @@ class Population(Dynamics):
 
     size: int = eqx.field(static=True, converter=_whole)
     neuron: Any
-    receptors: Mapping[str, Receptor] = eqx.field(default_factory=dict, converter=dict)
+    receptors: Mapping[str, Receptor] = eqx.field(default_factory=dict, converter=_as_dict)
     initial: Mapping[str, Any] = eqx.field(default_factory=dict, converter=initial_values)
 
     def __check_init__(self):

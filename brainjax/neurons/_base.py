@@ -36,7 +36,7 @@ class SpikingNeuron(Dynamics):
     elementwise: ClassVar[bool] = True
     held: ClassVar[tuple[str, ...]]  # the fields of the membrane that are held while refractory
 
-    t_ref: eqx.AbstractVar[Array]
+    t_ref: eqx.AbstractVar[Any]  # a parameter
     surrogate: eqx.AbstractVar[Surrogate]
     detach_reset: eqx.AbstractVar[bool]
 
@@ -51,8 +51,9 @@ class SpikingNeuron(Dynamics):
                 )
             )
 
+    # A model names the fields that it has, as `v=None`; `*_` lets type checkers accept that.
     @abc.abstractmethod
-    def init_membrane(self, shape: tuple[int, ...], dtype, **initial: Float[Array, "..."]) -> Any:
+    def init_membrane(self, shape: tuple[int, ...], dtype, *_: Any, **initial: Any) -> Any:
         """The membrane before the first step; `initial` are fields the user has set."""
 
     @abc.abstractmethod

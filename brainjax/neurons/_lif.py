@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core import parameter
+from ..core import Parameter, parameter
 from ..synapses import decayed
 from ._base import SpikingNeuron
 from ._surrogate import SuperSpike, Surrogate
@@ -42,13 +42,13 @@ class LIF(SpikingNeuron):
 
     held: ClassVar[tuple[str, ...]] = ("u",)
 
-    c_m: Array = parameter(250.0, unit="pF", doc="membrane capacitance", domain="positive")
-    tau_m: Array = parameter(10.0, unit="ms", doc="membrane time constant", domain="positive")
-    e_l: Array = parameter(-70.0, unit="mV", doc="resting potential")
-    v_th: Array = parameter(-55.0, unit="mV", doc="threshold")
-    v_reset: Array = parameter(-70.0, unit="mV", doc="potential after a spike")
-    t_ref: Array = parameter(2.0, unit="ms", doc="refractory period", domain="nonnegative")
-    i_e: Array = parameter(0.0, unit="pA", doc="constant current")
+    c_m: Parameter = parameter(250.0, unit="pF", doc="membrane capacitance", domain="positive")
+    tau_m: Parameter = parameter(10.0, unit="ms", doc="membrane time constant", domain="positive")
+    e_l: Parameter = parameter(-70.0, unit="mV", doc="resting potential")
+    v_th: Parameter = parameter(-55.0, unit="mV", doc="threshold")
+    v_reset: Parameter = parameter(-70.0, unit="mV", doc="potential after a spike")
+    t_ref: Parameter = parameter(2.0, unit="ms", doc="refractory period", domain="nonnegative")
+    i_e: Parameter = parameter(0.0, unit="pA", doc="constant current")
     surrogate: Surrogate = eqx.field(default_factory=SuperSpike)
     detach_reset: bool = eqx.field(default=True, static=True)
 

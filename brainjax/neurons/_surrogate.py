@@ -11,7 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core import check_parameters, parameter
+from ..core import Parameter, check_parameters, parameter
 from ..ops import heaviside
 
 
@@ -41,7 +41,7 @@ class SuperSpike(Surrogate):
     networks. doi:10.1162/neco_a_01086
     """
 
-    beta: Array = parameter(20.0, unit="1", doc="steepness, in 1/mV", domain="positive")
+    beta: Parameter = parameter(20.0, unit="1", doc="steepness, in 1/mV", domain="positive")
 
     def derivative(self, x):
         return 1 / jnp.square(1 + self.beta * jnp.abs(x))
@@ -54,7 +54,7 @@ class ArcTan(Surrogate):
     of spiking neural networks. doi:10.1109/ICCV48922.2021.00266
     """
 
-    alpha: Array = parameter(2.0, unit="1", doc="steepness, in 1/mV", domain="positive")
+    alpha: Parameter = parameter(2.0, unit="1", doc="steepness, in 1/mV", domain="positive")
 
     def derivative(self, x):
         return self.alpha / 2 / (1 + jnp.square(math.pi / 2 * self.alpha * x))

@@ -62,7 +62,7 @@ class History(NamedTuple):
     counts: tuple[Int[Array, " num_slots"], ...]
 
 
-Pending = TypeVar("Pending", Ring, History)
+Pending = TypeVar("Pending", bound=Ring | History)
 
 
 def empty_ring(layout: Layout, dtype) -> Ring:
@@ -124,11 +124,12 @@ def deliver(
     if isinstance(pending, Ring):
         args = align_varying(pending.slots, head, *spikes, *slack, *weights, *flat_rows)
         slots, due, *handed_on = deliver_ring_p.bind(*args, layout=layout, impl=impl, batch=0)
-        return Ring(slots), due, tuple(handed_on)
+        return pending._replace(slots=slots), due, tuple(handed_on)
     held = [a for of_population in zip(*pending, strict=True) for a in of_population]
     args = align_varying(head, *held, *spikes, *weights, *flat_rows)
     *held, due = deliver_history_p.bind(*args, layout=layout, impl=impl, batch=0)
-    return History(*(tuple(held[i::3]) for i in range(3))), due, slack
+    neuron, value, counts = (tuple(held[i::3]) for i in range(3))
+    return pending._replace(neuron=neuron, value=value, counts=counts), due, slack
 
 
 def as_ring(

@@ -8,6 +8,7 @@ operand does not vary has length one.
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jax.interpreters import ad, batching, mlir
 from ..core import explain
 from ._native import native_library
 
+_CONFIG: Any = jax.config  # JAX makes its options at run time: type checkers do not see them
 IMPLEMENTATIONS = ("auto", "jax", "native")
 
 
@@ -86,7 +88,7 @@ def new_primitive(name: str, abstract_eval: Callable, reference: Callable) -> Pr
         return jax.jit(lambda *args: primitive.bind(*args, **dict(params)))
 
     def impl(*args, **params):
-        if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        if _CONFIG.jax_disable_jit:
             return reference(*args, **params)
         return compiled(tuple(sorted(params.items())))(*args)
 

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from .. import simulate
 from ..core import explain
 from ..network import BuiltNetwork, NetworkState
-from ..simulate import Recorder
+from ..simulate import Recorder, check_rollout, roll
 from ._split import check_divisible, join_state, split_inputs, split_network, split_state
 
 
@@ -61,11 +60,11 @@ def rollout(
     (axis,) = mesh.axis_names
     num_shards = mesh.shape[axis]
     check_divisible(built, num_shards)
-    num_steps, inputs, recorders = simulate.check_rollout(built, inputs, num_steps, record)
+    num_steps, inputs, recorders = check_rollout(built, inputs, num_steps, record)
 
     def of_one_device(parts, state, inputs):
         parts, state, inputs = jax.tree.map(lambda x: x[0], (parts, state, inputs))
-        out = simulate.roll(parts, state, inputs, num_steps, recorders, checkpoint)
+        out = roll(parts, state, inputs, num_steps, recorders, checkpoint)
         return jax.tree.map(lambda x: jnp.asarray(x)[None], out)
 
     arrays, static = eqx.partition(split_network(built, num_shards, axis), eqx.is_array)

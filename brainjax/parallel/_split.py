@@ -175,21 +175,21 @@ def split_state(built: BuiltNetwork, state: NetworkState, num_shards: int) -> Ne
                 mend="Start from built.init_state(key=...), or a state that rollout returned.",
             )
         )
-    columns = _columns(built, num_shards)
+    slots, columns = state.pending.slots, _columns(built, num_shards)
 
     def part(k: int) -> NetworkState:
         populations = {
             n: _blocks(s, built.populations[n].size, k, num_shards)
             for n, s in state.populations.items()
         }
-        pending = Ring(state.pending.slots[:, columns[k]])
-        return state._replace(populations=populations, pending=pending)
+        return state._replace(populations=populations, pending=Ring(slots[:, columns[k]]))
 
     return stacked([part(k) for k in range(num_shards)])
 
 
 def join_state(built: BuiltNetwork, parts: NetworkState, num_shards: int) -> NetworkState:
     """The whole state from its stacked parts."""
+    assert isinstance(parts.pending, Ring), "split_state refuses a history"
     joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts.populations)
     order = np.argsort(_columns(built, num_shards).ravel())
     slots = jnp.moveaxis(parts.pending.slots, 0, 1)

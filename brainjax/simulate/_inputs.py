@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import explain, near_miss
+from ..core import explain, is_traced, near_miss
 from ..network import BuiltNetwork, NetworkState
 from ..stimuli import Source
 
@@ -102,7 +102,7 @@ def steps_of(duration: Any, dt: float, what: str) -> int:
     return round(steps)
 
 
-def is_traced(*trees: Any) -> bool:
+def under_transformation(*trees: Any) -> bool:
     """Whether a JAX transformation is under way: an argument is traced, or what is made now."""
     leaves = [*jax.tree.leaves(trees), jnp.zeros(()) + 1]
-    return any(isinstance(x, jax.core.Tracer) for x in leaves)
+    return any(map(is_traced, leaves))

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import explain, near_miss
+from ..core import explain, is_traced, near_miss
 from ..network import BuiltNetwork, NetworkState
 from ..ops import log_events
 from ._records import RateRecord, SpikeLog, SpikeTrains, TraceRecord, check_capacity
@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
 
 def _concatenate(parts: Sequence[Any]) -> Any:
-    host = not any(isinstance(p, jax.core.Tracer) for p in parts)
+    host = not any(map(is_traced, parts))
     return parts[0] if len(parts) == 1 else (np if host else jnp).concatenate(parts)
 
 
@@ -69,7 +69,7 @@ class Recorder(eqx.Module):
 
 def _times(built: BuiltNetwork, block: Block, offsets: np.ndarray):
     """The times, ms, that lie `offsets` steps after the start of `block`."""
-    if isinstance(block.first, jax.core.Tracer):
+    if is_traced(block.first):
         steps = block.first + jnp.asarray(offsets, jnp.int32)
         return steps.astype(built.dt_leaf.dtype) * built.dt_leaf
     return (int(block.first) + offsets) * built.dt
@@ -112,14 +112,14 @@ class Spikes(Recorder):
         return log, jnp.zeros((), jnp.int32)
 
     def step(self, built, carry, state):
-        log, length = log_events(*carry, state.spikes[self.population], impl=built.impl)
-        return (log, length), length - carry[1]
+        log, before = carry
+        log, length = log_events(log, before, state.spikes[self.population], impl=built.impl)
+        return (log, length), length - before
 
     def finish(self, built, blocks):
         size = built.size_of(self.population)
-        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(blocks)) or isinstance(
-            blocks[0].carry[0], jax.Array
-        ):
+        traced = any(map(is_traced, jax.tree.leaves(blocks)))
+        if traced or isinstance(blocks[0].carry[0], jax.Array):
             (((log, length), counts, first, _),) = blocks
             return SpikeLog(log, counts, length, first, built.dt_leaf, jnp.asarray(size, jnp.int32))
         neurons, steps = [], []

@@ -52,16 +52,16 @@ class SpikeLog(NamedTuple):
 class TraceRecord(NamedTuple):
     """A field of some neurons at the end of every step."""
 
-    time: Float[Array, " num_steps"]  # ms
-    value: Float[Array, "num_steps neurons"]
+    time: Float[Array | np.ndarray, " num_steps"]  # ms
+    value: Float[Array | np.ndarray, "num_steps neurons"]
     neurons: Int[np.ndarray, " neurons"]  # which
 
 
 class RateRecord(NamedTuple):
     """The mean rate of a population in bins."""
 
-    time: Float[Array, " bins"]  # ms, the start of each bin
-    rate: Float[Array, " bins"]  # Hz
+    time: Float[Array | np.ndarray, " bins"]  # ms, the start of each bin
+    rate: Float[Array | np.ndarray, " bins"]  # Hz
 
 
 def check_capacity(what: str, length: int, capacity: int) -> None:

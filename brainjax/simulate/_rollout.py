@@ -10,7 +10,7 @@ from jax import lax
 
 from ..core import explain
 from ..network import BuiltNetwork, NetworkState
-from ..ops import History, as_ring, varying_alike
+from ..ops import History, Ring, as_ring, varying_alike
 from ._inputs import check_built, check_inputs, check_state
 from ._recorders import Block, Recorder, check_recorders, finish_all, step_all
 
@@ -64,7 +64,7 @@ def rollout(
 
 
 def check_rollout(built, inputs, num_steps, record) -> tuple[int, dict, dict[str, Recorder]]:
-    """`built`, `inputs`, `num_steps` and `record` of a rollout, checked before anything is traced."""
+    """`built`, `inputs`, `num_steps` and `record` of a rollout, checked before all tracing."""
     check_built(built, "rollout")
     num_steps = _num_steps(inputs, num_steps)
     return num_steps, check_inputs(built, inputs, num_steps), check_recorders(built, record)
@@ -76,7 +76,7 @@ def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[Networ
     `recorders` are what `check_rollout` makes of `record`; `checkpoint` is as of `rollout`.
     """
     if isinstance(state.pending, History):
-        state = state._replace(pending=_ring_of(built, state))
+        state = state._replace(pending=_ring_of(built, state.pending, state.steps))
 
     def step(carry, input):
         state, slack, carries = carry
@@ -111,20 +111,20 @@ def _num_steps(inputs: Mapping[str, Any] | None, num_steps: Any) -> int:
     return num_steps
 
 
-def _ring_of(built: BuiltNetwork, state: NetworkState):
+def _ring_of(built: BuiltNetwork, history: History, index: jax.Array) -> Ring:
     projections = [built.projections[n] for n in built.projection_names]
     return as_ring(
-        state.pending,
+        history,
         tuple(p.rows for p in projections),
         tuple(p.weight for p in projections),
-        index=state.steps,
+        index=index,
         layout=built.layout,
         impl=built.impl,
     )
 
 
 def _block_length(num_steps: int) -> int:
-    """A length near the square root of `num_steps`, if there is one a divisor: no tail to compile."""
+    """A length near the square root of `num_steps`, if possible a divisor: no tail to compile."""
     root = math.isqrt(num_steps)
     near = sorted(range(max(root // 2, 1), 2 * root + 1), key=lambda n: abs(n - root))
     return next((n for n in near if num_steps % n == 0), root)

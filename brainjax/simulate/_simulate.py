@@ -17,7 +17,7 @@ from jax import lax
 from ..core import check_key, explain
 from ..network import BuiltNetwork, NetworkState
 from ..ops import native_library
-from ._inputs import check_built, check_inputs, check_state, is_traced, steps_of
+from ._inputs import check_built, check_inputs, check_state, steps_of, under_transformation
 from ._progress import Progress
 from ._recorders import Block, Recorder, check_recorders, finish_all, step_all
 
@@ -124,7 +124,7 @@ def simulate(
     """
     check_built(built, "simulate")
     num_steps = steps_of(duration, built.dt, "simulate: duration")
-    if is_traced(built, state, inputs, key):
+    if under_transformation(built, state, inputs, key):
         raise TypeError(_UNDER_TRACE.format(num_steps=num_steps))
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise ValueError(explain("simulate: chunk", got=chunk, expected="an integer of at least 1"))
@@ -197,8 +197,8 @@ class _Run:
     def steps(self, state: NetworkState, at: int, count: int):
         """Take `count` steps, the first of them the run's step `at`."""
         inputs = {k: _window(v, at, self.chunk) for k, v in self.inputs.items()}
-        count = jnp.asarray(count, jnp.int32)
-        return _run_chunk(self.built, self.recorders, state, inputs, count, self.chunk)
+        num_steps = jnp.asarray(count, jnp.int32)
+        return _run_chunk(self.built, self.recorders, state, inputs, num_steps, self.chunk)
 
     def go(self, state: NetworkState, progress: Progress | None) -> Result:
         begin = time.perf_counter()
@@ -227,13 +227,13 @@ class _Run:
                     done + count,
                     seconds + spent,
                 )
-                if progress:
+                if progress and bar:
                     bar = progress.step(bar, done * self.built.dt)
         except KeyboardInterrupt:
             result = self.result(state, blocks, first, done, compiled - begin, seconds)
             raise Interrupted(result, self.num_steps * self.built.dt) from None
         finally:
-            if progress:
+            if progress and bar:
                 progress.close(bar)
         return self.result(state, blocks, first, done, compiled - begin, seconds)
 

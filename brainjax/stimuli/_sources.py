@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..core import Dynamics, as_leaf, explain, parameter
+from ..core import Dynamics, Parameter, as_leaf, explain, parameter
 from ._poisson import events_per_step, poisson_counts
 from ._stimulus import _during
 
@@ -38,9 +38,9 @@ class PoissonSource(Source):
     """
 
     elementwise: ClassVar[bool] = True
-    rate: Array = parameter(unit="Hz", doc="rate of each unit", domain="nonnegative")
-    start: Array = parameter(0.0, unit="ms", doc="onset")
-    stop: Array = parameter(float("inf"), unit="ms", doc="end", domain="real")
+    rate: Parameter = parameter(unit="Hz", doc="rate of each unit", domain="nonnegative")
+    start: Parameter = parameter(0.0, unit="ms", doc="onset")
+    stop: Parameter = parameter(float("inf"), unit="ms", doc="end", domain="real")
     max_events: int | None = eqx.field(default=None, static=True)
 
     def prepared(self, dt, size):
@@ -151,6 +151,7 @@ class SpikeSource(Source):
 
     def step(self, state, input, *, at):
         del input
+        assert self.due is not None and self.value is not None, "`prepared` fills them in"
         sent = jnp.expand_dims(state.sent, -1)
         due = jnp.take_along_axis(self.due, sent, axis=-1)[..., 0]
         value = jnp.take_along_axis(self.value, sent, axis=-1)[..., 0]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Instant, check_parameters, explain, is_concrete, parameter, shown
+from ..core import Instant, Parameter, check_parameters, explain, is_concrete, parameter, shown
 from ._poisson import events_per_step, poisson_counts
 
 
@@ -48,9 +48,9 @@ class DC(Stimulus):
 
     into: ClassVar[str] = "current"
     target: str = eqx.field(static=True)
-    amplitude: Array = parameter(unit="pA", doc="current")
-    start: Array = parameter(0.0, unit="ms", doc="onset")
-    stop: Array = parameter(float("inf"), unit="ms", doc="end", domain="real")
+    amplitude: Parameter = parameter(unit="pA", doc="current")
+    start: Parameter = parameter(0.0, unit="ms", doc="onset")
+    stop: Parameter = parameter(float("inf"), unit="ms", doc="end", domain="real")
 
     def amount(self, *, at):
         return jnp.where(_during(self.start, self.stop, at), self.amplitude, 0)
@@ -66,8 +66,8 @@ class StepCurrent(Stimulus):
     elementwise: ClassVar[bool] = False
     into: ClassVar[str] = "current"
     target: str = eqx.field(static=True)
-    times: Array = parameter(unit="ms", doc="when the current changes")
-    amplitudes: Array = parameter(unit="pA", doc="the current from then on")
+    times: Parameter = parameter(unit="ms", doc="when the current changes")
+    amplitudes: Parameter = parameter(unit="pA", doc="the current from then on")
 
     def __check_init__(self):
         times, amplitudes = np.shape(self.times), np.shape(self.amplitudes)
@@ -127,10 +127,10 @@ class PoissonInput(Stimulus):
 
     into: ClassVar[str] = "receptor"
     target: str = eqx.field(static=True)
-    rate: Array = parameter(unit="Hz", doc="total rate per neuron", domain="nonnegative")
-    weight: Array = parameter(unit="1", doc="of each event, in the receptor's unit")
-    start: Array = parameter(0.0, unit="ms", doc="onset")
-    stop: Array = parameter(float("inf"), unit="ms", doc="end", domain="real")
+    rate: Parameter = parameter(unit="Hz", doc="total rate per neuron", domain="nonnegative")
+    weight: Parameter = parameter(unit="1", doc="of each event, in the receptor's unit")
+    start: Parameter = parameter(0.0, unit="ms", doc="onset")
+    stop: Parameter = parameter(float("inf"), unit="ms", doc="end", domain="real")
     max_events: int | None = eqx.field(default=None, static=True)
     number: int = eqx.field(default=0, static=True)  # tells inputs of one target apart
 

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core import check_parameters, explain, parameter
+from ..core import Parameter, check_parameters, explain, parameter
 from ._moments import decayed, exponential_moment
 
 
@@ -63,7 +63,7 @@ class ConductanceReceptor(Receptor):
     """A receptor that opens a conductance, nS, towards a reversal potential."""
 
     weight_unit: ClassVar[str] = "nS"
-    e_rev: eqx.AbstractVar[Array]
+    e_rev: eqx.AbstractVar[Any]  # a parameter
 
     @abc.abstractmethod
     def conductance(self, state: Any, dt: Float[Array, ""]) -> Float[Array, " size"]:
@@ -121,7 +121,7 @@ class ExponentialCurrent(CurrentReceptor):
     with applications to neuronal modeling. doi:10.1007/s004220050570
     """
 
-    tau_syn: Array = parameter(2.0, unit="ms", doc="decay time constant", domain="positive")
+    tau_syn: Parameter = parameter(2.0, unit="ms", doc="decay time constant", domain="positive")
 
     def init_state(self, shape, dtype):
         return ExponentialCurrentState(jnp.zeros(shape, dtype))
@@ -156,7 +156,7 @@ class AlphaCurrent(CurrentReceptor):
     with applications to neuronal modeling. doi:10.1007/s004220050570
     """
 
-    tau_syn: Array = parameter(2.0, unit="ms", doc="time from onset to peak", domain="positive")
+    tau_syn: Parameter = parameter(2.0, unit="ms", doc="time from onset to peak", domain="positive")
 
     def init_state(self, shape, dtype):
         return AlphaCurrentState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
@@ -199,8 +199,8 @@ class ExponentialConductance(ConductanceReceptor):
     integrate-and-fire neurons. doi:10.1523/JNEUROSCI.3508-05.2005
     """
 
-    tau_syn: Array = parameter(5.0, unit="ms", doc="decay time constant", domain="positive")
-    e_rev: Array = parameter(0.0, unit="mV", doc="reversal potential")
+    tau_syn: Parameter = parameter(5.0, unit="ms", doc="decay time constant", domain="positive")
+    e_rev: Parameter = parameter(0.0, unit="mV", doc="reversal potential")
     over_step: str = eqx.field(default="mean", static=True)
 
     def __check_init__(self):
@@ -240,8 +240,8 @@ class AlphaConductance(ConductanceReceptor):
     soma-dendritic distributions of synaptic input. doi:10.1152/jn.1967.30.5.1138
     """
 
-    tau_syn: Array = parameter(2.0, unit="ms", doc="time from onset to peak", domain="positive")
-    e_rev: Array = parameter(0.0, unit="mV", doc="reversal potential")
+    tau_syn: Parameter = parameter(2.0, unit="ms", doc="time from onset to peak", domain="positive")
+    e_rev: Parameter = parameter(0.0, unit="mV", doc="reversal potential")
     over_step: str = eqx.field(default="mean", static=True)
 
     def __check_init__(self):

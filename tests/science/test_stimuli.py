@@ -114,7 +114,6 @@ def test_poisson_input_acts_from_start_to_stop():
         np.testing.assert_array_equal(active, np.arange(200, 500))
 
 
-@pytest.mark.xfail(reason="both draw the bits named by their target", strict=True)
 def test_two_poisson_inputs_to_one_receptor_are_independent():
     neuron, receptors = counter(syn=0)
     stimuli = [bj.PoissonInput("cell.syn", rate=2000.0, weight=w) for w in (1.0, -1.0)]
