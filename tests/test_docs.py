@@ -266,7 +266,9 @@ def test_describe_shows_arrays_and_tracers():
 
 
 @pytest.mark.pure
-@pytest.mark.parametrize("wrong", [5, "LIF", bj.simulate, object()], ids=["number", "text", "function", "object"])
+@pytest.mark.parametrize(
+    "wrong", [5, "LIF", bj.simulate, object()], ids=["number", "text", "function", "object"]
+)
 def test_describe_refuses_what_is_no_model(wrong):
     with pytest.raises(TypeError, match=r"describe: got .* expected a model .*bj\.LIF"):
         bj.describe(wrong)

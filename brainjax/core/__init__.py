@@ -9,7 +9,6 @@ from ._errors import shown as shown
 from ._host_random import HostStream as HostStream
 from ._host_random import check_integer as check_integer
 from ._parameters import UNITS as UNITS
-from ._parameters import Parameter as Parameter
 from ._parameters import as_leaf as as_leaf
 from ._parameters import check_parameters as check_parameters
 from ._parameters import float_dtype as float_dtype

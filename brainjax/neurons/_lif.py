@@ -6,7 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core import Parameter, parameter
+from ..core import parameter
+from ..core._parameters import Parameter
 from ..synapses import decayed
 from ._base import SpikingNeuron
 from ._surrogate import SuperSpike, Surrogate

@@ -11,7 +11,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core import Parameter, check_parameters, parameter
+from ..core import check_parameters, parameter
+from ..core._parameters import Parameter
 from ..ops import heaviside
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..core import Dynamics, Parameter, as_leaf, explain, parameter
+from ..core import Dynamics, as_leaf, explain, parameter
+from ..core._parameters import Parameter
 from ._poisson import events_per_step, poisson_counts
 from ._stimulus import _during
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Instant, Parameter, check_parameters, explain, is_concrete, parameter, shown
+from ..core import Instant, check_parameters, explain, is_concrete, parameter, shown
+from ..core._parameters import Parameter
 from ._poisson import events_per_step, poisson_counts
 
 

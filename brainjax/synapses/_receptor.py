@@ -12,7 +12,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core import Parameter, check_parameters, explain, parameter
+from ..core import check_parameters, explain, parameter
+from ..core._parameters import Parameter
 from ._moments import decayed, exponential_moment
 
 
