@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 
 from ..core import parameter
 from ..core._parameters import Parameter
-from ..synapses import decayed
 from ._base import SpikingNeuron
 from ._surrogate import SuperSpike, Surrogate
 
@@ -61,7 +60,7 @@ class LIF(SpikingNeuron):
         if not drive.has_conductances():
             leak = 1 / self.tau_m
             rise = drive.filtered(leak, at.dt) - self.i_e * self.tau_m * jnp.expm1(-at.dt * leak)
-            return LIFState(decayed(membrane.u, at.dt, self.tau_m) + rise / self.c_m)
+            return LIFState(membrane.u * jnp.exp(-at.dt * leak) + rise / self.c_m)
         g_total = self.c_m / self.tau_m
         pull = self.i_e + drive.mean_current(at.dt)
         for g, e_rev in drive.conductances(at.dt):

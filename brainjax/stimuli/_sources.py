@@ -152,7 +152,8 @@ class SpikeSource(Source):
 
     def step(self, state, input, *, at):
         del input
-        assert self.due is not None and self.value is not None, "`prepared` fills them in"
+        if self.due is None or self.value is None:
+            raise ValueError("SpikeSource: prepare it for a dt first, as brainjax.build does.")
         sent = jnp.expand_dims(state.sent, -1)
         due = jnp.take_along_axis(self.due, sent, axis=-1)[..., 0]
         value = jnp.take_along_axis(self.value, sent, axis=-1)[..., 0]

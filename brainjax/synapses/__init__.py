@@ -1,7 +1,6 @@
 """Receptors: the postsynaptic side of synapses."""
 
 from ._drive import Drive as Drive
-from ._moments import decayed as decayed
 from ._receptor import AlphaConductance as AlphaConductance
 from ._receptor import AlphaCurrent as AlphaCurrent
 from ._receptor import ConductanceReceptor as ConductanceReceptor

@@ -246,7 +246,6 @@ def test_parameters_may_differ_between_neurons(case):
         _, records = run_arrays(built_of(case, spread(0.01)), state)
         before = np.asarray(rollout(built, state)[1]["v"].value)
         differs = np.any(np.asarray(records["v"].value) != before, axis=0)
-        assert not differs[0] or len(set(map(float, before[-1]))) > 1
         assert differs[1:].any()
 
 
