@@ -15,21 +15,24 @@ namespace brainjax {
 
 namespace ffi = xla::ffi;
 
+// A buffer as XLA describes it; its dimensions stay XLA's, since a call must not cost allocations.
 struct Operand {
   char* data = nullptr;
-  std::vector<int64_t> dims;
+  const int64_t* dims = nullptr;
+  int64_t rank = 0;
   int64_t item = 0;
 
   int64_t bytes() const {
     int64_t n = item;
-    for (int64_t d : dims) n *= d;
+    for (int64_t i = 0; i < rank; ++i) n *= dims[i];
     return n;
   }
 };
 
 inline Operand operand(ffi::AnyBuffer buffer) {
-  auto dims = buffer.dimensions();
-  return {static_cast<char*>(buffer.untyped_data()), {dims.begin(), dims.end()},
+  const auto dims = buffer.dimensions();
+  return {static_cast<char*>(buffer.untyped_data()), dims.begin(),
+          static_cast<int64_t>(dims.size()),
           static_cast<int64_t>(ffi::ByteWidth(buffer.element_type()))};
 }
 
@@ -55,7 +58,7 @@ inline void carry_over(const Operand& from, const Operand& to) {
 class Batch {
  public:
   Batch(int64_t rank, const Operand& full) : rank_(rank), index_(rank, 0) {
-    dims_.assign(full.dims.begin(), full.dims.begin() + rank);
+    dims_.assign(full.dims, full.dims + rank);
     for (int64_t d : dims_) size_ *= d;
   }
 
@@ -71,11 +74,11 @@ class Batch {
   // The elements of one example.
   int64_t length(const Operand& x) const {
     int64_t n = 1;
-    for (size_t i = rank_; i < x.dims.size(); ++i) n *= x.dims[i];
+    for (int64_t i = rank_; i < x.rank; ++i) n *= x.dims[i];
     return n;
   }
 
-  bool is_scalar(const Operand& x) const { return static_cast<int64_t>(x.dims.size()) == rank_; }
+  bool is_scalar(const Operand& x) const { return x.rank == rank_; }
 
   template <class T>
   T* at(const Operand& x) const {
