@@ -176,6 +176,8 @@ def _pull_one(args, layout, sizes, with_weights):
         position = jnp.arange(target.shape[0], dtype=jnp.int32)
         delay = group_delay[group_of(position, group_ptr)]
         seen = ring[jnp.mod(head - 1 + delay, layout.num_slots), target]
+        # Rows may be padded; pointers end before the padding.
+        seen = jnp.where(position < group_ptr[-1], seen, 0)
         source = _source_of(source_ptr, group_ptr, target.shape[0])
         x_bar[p] = x_bar[p].at[source].add(w[j] * seen)
         if with_weights:
