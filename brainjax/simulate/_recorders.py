@@ -62,6 +62,10 @@ class Recorder(eqx.Module):
     def step(self, built: BuiltNetwork, carry: Any, state: NetworkState) -> tuple[Any, Any]:
         """`(carry, kept)` after a step; `kept` is stacked over steps."""
 
+    def kept(self, carry: Any) -> Any:
+        """What of the carry of a chunk is kept on the host until the run ends."""
+        return jax.tree.map(np.asarray, carry)
+
     @abc.abstractmethod
     def finish(self, built: BuiltNetwork, blocks: Sequence[Block]) -> Any:
         """The record, from the blocks in order."""
@@ -116,6 +120,11 @@ class Spikes(Recorder):
         log, length = log_events(log, before, state.spikes[self.population], impl=built.impl)
         return (log, length), length - before
 
+    def kept(self, carry):
+        log, length = map(np.asarray, carry)
+        check_capacity(f"Spikes('{self.population}')", int(length), log.shape[0])
+        return log[: int(length)].copy(), length  # not the room that was left
+
     def finish(self, built, blocks):
         size = built.size_of(self.population)
         traced = any(map(is_traced, jax.tree.leaves(blocks)))
@@ -123,9 +132,8 @@ class Spikes(Recorder):
             (((log, length), counts, first, _),) = blocks
             return SpikeLog(log, counts, length, first, built.dt_leaf, jnp.asarray(size, jnp.int32))
         neurons, steps = [], []
-        for (log, length), counts, first, _ in blocks:
-            check_capacity(f"Spikes('{self.population}')", int(length), log.shape[0])
-            neurons.append(log[: int(length)])
+        for (log, _), counts, first, _ in blocks:
+            neurons.append(log)
             steps.append(int(first) + np.repeat(np.arange(len(counts)), counts))
         start, stop = int(blocks[0].first), int(blocks[-1].first) + blocks[-1].num_steps
         return SpikeTrains(

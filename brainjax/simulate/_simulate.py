@@ -219,7 +219,7 @@ class _Run:
                     self.explain_non_finite(
                         state, done, count, blocks, first, compiled - begin, seconds
                     )
-                block = _on_host(carries, stack, first + done, count)
+                block = self.on_host(carries, stack, first + done, count)
                 # One assignment: an interrupt finds the run before this chunk or after it.
                 blocks, state, done, seconds = (
                     [*blocks, block],
@@ -242,9 +242,16 @@ class _Run:
     ) -> Result:
         if not blocks:
             _, carries, stack, _ = self.steps(state, 0, 0)
-            blocks = [_on_host(carries, stack, first, 0)]
+            blocks = [self.on_host(carries, stack, first, 0)]
         records = finish_all(self.recorders, self.built, blocks)
         return Result(state, records, Stats(done, done * self.built.dt, compile_s, run_s))
+
+    def on_host(self, carries, stack, first: int, count: int) -> Block:
+        """What the recorders keep of `count` steps, copied from the device."""
+        kept = {n: r.kept(carries[n]) for n, r in self.recorders.items()}
+        return Block(
+            kept, jax.tree.map(lambda x: np.asarray(x)[:count].copy(), stack), first, count
+        )
 
     def explain_non_finite(self, state, done, count, blocks, first, compile_s, run_s) -> None:
         """Find the first step after which a state is not finite, by halving; then raise."""
@@ -256,18 +263,9 @@ class _Run:
         finite = self.steps(state, done, bad)[3]
         population = next(n for n in self.built.names if not bool(finite[n]))
         moved, carries, stack, _ = self.steps(state, done, good)
-        blocks = [*blocks, _on_host(carries, stack, first + done, good)]
+        blocks = [*blocks, self.on_host(carries, stack, first + done, good)]
         result = self.result(moved, blocks, first, done + good, compile_s, run_s)
         raise NonFiniteState(population, first + done + good, self.built.dt, result)
-
-
-def _on_host(carries, stack, first: int, count: int) -> Block:
-    return Block(
-        jax.tree.map(np.asarray, carries),
-        jax.tree.map(lambda x: np.asarray(x)[:count].copy(), stack),
-        first,
-        count,
-    )
 
 
 def _window(values, at: int, length: int):

@@ -179,7 +179,7 @@ def test_an_interrupt_between_chunks_leaves_a_whole_result(monkeypatch):
     from brainjax.simulate import _simulate
 
     calls = 0
-    on_host = _simulate._on_host
+    on_host = _simulate._Run.on_host
 
     def interrupting(*args):
         nonlocal calls
@@ -188,7 +188,7 @@ def test_an_interrupt_between_chunks_leaves_a_whole_result(monkeypatch):
             raise KeyboardInterrupt
         return on_host(*args)
 
-    monkeypatch.setattr(_simulate, "_on_host", interrupting)
+    monkeypatch.setattr(_simulate._Run, "on_host", interrupting)
     with pytest.raises(bj.Interrupted, match="interrupted after 10 of 50 ms") as caught:
         bj.simulate(built(), 50.0, key=KEY, record=RECORD, chunk=10)
     monkeypatch.undo()
