@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.special import ndtr, ndtri
 
-from brainjax.connect._checks import check_real
-from brainjax.core._errors import explain, near_miss
-from brainjax.core._host_random import HostStream
+from ..core._errors import explain, near_miss
+from ..core._host_random import HostStream
+from ._checks import check_real
 
 # The least probability of the interval for which values are redrawn. Whoever asks for less has
 # most likely mistaken a sign or a unit.

@@ -5,7 +5,7 @@ import numbers
 
 import numpy as np
 
-from brainjax.core._errors import explain
+from ..core._errors import explain
 
 _CONCRETE = "Structure is drawn once, on the host, so this must be a concrete Python number."
 

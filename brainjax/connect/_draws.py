@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from brainjax.connect._bounds import (
+from ..core._errors import explain
+from ..core._host_random import HostStream
+from ._bounds import (
     Outside,
     check_bounds,
     check_not_negative,
@@ -15,9 +17,7 @@ from brainjax.connect._bounds import (
     standard_normal,
     standardise,
 )
-from brainjax.connect._checks import check_real
-from brainjax.core._errors import explain
-from brainjax.core._host_random import HostStream
+from ._checks import check_real
 
 _REACH = 8.3  # standard normal numbers of a stream are smaller than this
 _LOG_MAX = math.log(np.finfo(np.float64).max)

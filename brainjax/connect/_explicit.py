@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Int32, Int64
 from numpy.typing import ArrayLike
 
-from brainjax.connect._pairs import Indices, Pairs
-from brainjax.connect._rules import Rule
-from brainjax.core._errors import explain
-from brainjax.core._host_random import HostStream
+from ..core._errors import explain
+from ..core._host_random import HostStream
+from ._pairs import Indices, Pairs
+from ._rules import Rule
 
 _MAX_INDEX = 2**31 - 2
 

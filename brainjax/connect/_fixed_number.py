@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from brainjax.connect._checks import check_flag
-from brainjax.connect._pairs import Indices, Pairs, distinct, distinct_rows
-from brainjax.connect._rules import Rule
-from brainjax.core._errors import explain
-from brainjax.core._host_random import HostStream, check_integer
+from ..core._errors import explain
+from ..core._host_random import HostStream, check_integer
+from ._checks import check_flag
+from ._pairs import Indices, Pairs, distinct, distinct_rows
+from ._rules import Rule
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from brainjax.core._errors import explain
-from brainjax.core._host_random import HostStream, check_integer
+from ..core._errors import explain
+from ..core._host_random import HostStream, check_integer
 
 Indices: TypeAlias = Int32[np.ndarray, "nnz"]
 

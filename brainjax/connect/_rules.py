@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brainjax.connect._checks import check_flag, check_real
-from brainjax.connect._pairs import Indices, Pairs, check_sizes, skips
-from brainjax.core._errors import explain
-from brainjax.core._host_random import HostStream
+from ..core._errors import explain
+from ..core._host_random import HostStream
+from ._checks import check_flag, check_real
+from ._pairs import Indices, Pairs, check_sizes, skips
 
 
 @dataclass(frozen=True)

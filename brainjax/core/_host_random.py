@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt64
 from scipy.special import ndtri
 
-from brainjax.core._errors import explain
+from ._errors import explain
 
 _BLOCK = 1 << 18  # numbers worked on at a time: 2 MiB, so that temporaries stay in the cache
 
