@@ -55,7 +55,7 @@ def rollout(
             _, records = bj.rollout(built, state, num_steps=100, record={"n": bj.SpikeCount("exc")})
             return records["n"].sum()
 
-        gradient = eqx.filter_grad(loss)(built)
+        gradient = eqx.filter_jit(eqx.filter_grad(loss))(built)
         ```
     """
     num_steps, inputs, recorders = check_rollout(built, inputs, num_steps, record)
