@@ -60,7 +60,7 @@ def rollout(
     (axis,) = mesh.axis_names
     num_shards = mesh.shape[axis]
     check_divisible(built, num_shards)
-    num_steps, inputs, recorders = check_rollout(built, inputs, num_steps, record)
+    num_steps, inputs, recorders = check_rollout(built, state, inputs, num_steps, record)
 
     def of_one_device(parts, state, inputs):
         parts, state, inputs = jax.tree.map(lambda x: x[0], (parts, state, inputs))

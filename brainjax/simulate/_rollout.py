@@ -58,16 +58,19 @@ def rollout(
         gradient = eqx.filter_jit(eqx.filter_grad(loss))(built)
         ```
     """
-    num_steps, inputs, recorders = check_rollout(built, inputs, num_steps, record)
-    check_state(state, "rollout")
+    num_steps, inputs, recorders = check_rollout(built, state, inputs, num_steps, record)
     return roll(built, state, inputs, num_steps, recorders, checkpoint)
 
 
-def check_rollout(built, inputs, num_steps, record) -> tuple[int, dict, dict[str, Recorder]]:
-    """`built`, `inputs`, `num_steps` and `record` of a rollout, checked before all tracing."""
+def check_rollout(
+    built, state, inputs, num_steps, record
+) -> tuple[int, dict[str, jax.Array], dict[str, Recorder]]:
+    """`built`, `state`, `inputs`, `num_steps` and `record`, checked before anything is traced."""
     check_built(built, "rollout")
     num_steps = _num_steps(inputs, num_steps)
-    return num_steps, check_inputs(built, inputs, num_steps), check_recorders(built, record)
+    inputs, recorders = check_inputs(built, inputs, num_steps), check_recorders(built, record)
+    check_state(state, "rollout")
+    return num_steps, inputs, recorders
 
 
 def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[NetworkState, dict]:

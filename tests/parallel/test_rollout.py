@@ -139,3 +139,9 @@ def test_refuses_a_mesh_of_two_axes(built):
     mesh = jax.make_mesh((2, 1), ("a", "b"))
     with pytest.raises(ValueError, match="one axis"):
         bj.parallel.rollout(built, None, num_steps=1, mesh=mesh)
+
+
+def test_refuses_what_is_no_state(built):
+    mesh = jax.make_mesh((2,), ("neurons",))
+    with pytest.raises(TypeError, match=r"rollout: state: got 'int'.*NetworkState.*init_state"):
+        bj.parallel.rollout(built, 3, num_steps=1, mesh=mesh)
