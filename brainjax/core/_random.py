@@ -86,18 +86,19 @@ class Stream(eqx.Module):
 
     def bits(self, purpose: str, step: Int[Array, ""]) -> UInt32[Array, " size"]:
         """32 random bits for each unit, for `purpose` at step `step`."""
-        words = fold(self.words, purpose)
-        counter = (self.index.astype(jnp.uint32), step.astype(jnp.uint32))
-        return threefry2x32((words[0], words[1]), counter)[0]
+        return self._bits64(purpose, step)[0]
 
     def uniform(
         self, purpose: str, step: Int[Array, ""], dtype=jnp.float32
     ) -> Float[Array, " size"]:
         """A number in [0, 1) for each unit: a multiple of 2^-24, in float64 of 2^-52."""
-        words = fold(self.words, purpose)
-        counter = (self.index.astype(jnp.uint32), step.astype(jnp.uint32))
-        first, second = threefry2x32((words[0], words[1]), counter)
+        first, second = self._bits64(purpose, step)
         if jnp.dtype(dtype) == jnp.float64:
             high = (first >> jnp.uint32(6)).astype(dtype)
             return (high * 2.0**26 + (second >> jnp.uint32(6)).astype(dtype)) * 2.0**-52
         return (first >> jnp.uint32(8)).astype(dtype) * 2.0**-24
+
+    def _bits64(self, purpose: str, step: Int[Array, ""]) -> tuple[Array, Array]:
+        words = fold(self.words, purpose)
+        counter = (self.index.astype(jnp.uint32), step.astype(jnp.uint32))
+        return threefry2x32((words[0], words[1]), counter)
