@@ -86,15 +86,21 @@ def parameter(default: Any = dataclasses.MISSING, *, unit: str, doc: str, domain
     """
     if unit not in UNITS:
         raise ValueError(
-            explain("parameter unit", got=unit, expected=f"one of {', '.join(UNITS)}")
-            + " "
-            + near_miss(unit, UNITS)
+            explain(
+                "parameter unit",
+                got=unit,
+                expected=f"one of {', '.join(UNITS)}",
+                mend=near_miss(unit, UNITS),
+            )
         )
     if domain not in DOMAINS:
         raise ValueError(
-            explain("parameter domain", got=domain, expected=f"one of {', '.join(DOMAINS)}")
-            + " "
-            + near_miss(domain, DOMAINS)
+            explain(
+                "parameter domain",
+                got=domain,
+                expected=f"one of {', '.join(DOMAINS)}",
+                mend=near_miss(domain, DOMAINS),
+            )
         )
     metadata = {"unit": unit, "doc": doc, "domain": domain}
     if default is dataclasses.MISSING:

@@ -173,9 +173,12 @@ class BuiltNetwork(Dynamics):
         """
         if population not in self.populations:
             raise ValueError(
-                explain("with_parameters", got=population, expected="a population of the network")
-                + " "
-                + near_miss(population, self.names)
+                explain(
+                    "with_parameters",
+                    got=population,
+                    expected="a population of the network",
+                    mend=near_miss(population, self.names),
+                )
             )
         neuron = self.populations[population].neuron
         known = [f.name for f in parameters_of(neuron)]
@@ -184,7 +187,7 @@ class BuiltNetwork(Dynamics):
             if name not in known:
                 expected = f"a parameter of {type(neuron).__name__}"
                 raise ValueError(
-                    explain(what, got=name, expected=expected) + " " + near_miss(name, known)
+                    explain(what, got=name, expected=expected, mend=near_miss(name, known))
                 )
             old = getattr(neuron, name)
             new = jnp.asarray(value, old.dtype)
@@ -216,9 +219,12 @@ class BuiltNetwork(Dynamics):
     def _projection(self, name: str) -> BuiltProjection:
         if name not in self.projections:
             raise ValueError(
-                explain("projection", got=name, expected="a projection of the network")
-                + " "
-                + near_miss(name, self.projection_names)
+                explain(
+                    "projection",
+                    got=name,
+                    expected="a projection of the network",
+                    mend=near_miss(name, self.projection_names),
+                )
             )
         return self.projections[name]
 
@@ -242,9 +248,12 @@ class BuiltNetwork(Dynamics):
         for name in initial or {}:
             if name not in self.populations:
                 raise ValueError(
-                    explain("init_state: initial", got=name, expected="a population")
-                    + " "
-                    + near_miss(name, self.names)
+                    explain(
+                        "init_state: initial",
+                        got=name,
+                        expected="a population",
+                        mend=near_miss(name, self.names),
+                    )
                 )
             self.populations[name].check_initial((initial or {})[name])
         check_key("init_state: key", key)

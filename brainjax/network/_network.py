@@ -164,9 +164,12 @@ class Network:
         """Raise `ValueError` unless a population is called `name`."""
         if name not in self.populations:
             raise ValueError(
-                explain(what, got=name, expected="a population of the network")
-                + " "
-                + near_miss(name, self.populations)
+                explain(
+                    what,
+                    got=name,
+                    expected="a population of the network",
+                    mend=near_miss(name, self.populations),
+                )
             )
 
     def check_receptor(self, target: str, what: str) -> None:

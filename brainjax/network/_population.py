@@ -166,9 +166,12 @@ class Population(Dynamics):
         for field, value in initial.items():
             if field not in known:
                 raise ValueError(
-                    explain("Population: initial", got=field, expected="a field of the state")
-                    + " "
-                    + near_miss(field, known)
+                    explain(
+                        "Population: initial",
+                        got=field,
+                        expected="a field of the state",
+                        mend=near_miss(field, known),
+                    )
                 )
             if isinstance(value, (Drawn, Distribution)):
                 continue

@@ -56,16 +56,22 @@ def check_inputs(
         population, _, receptor = str(target).partition(".")
         if population not in built.populations:
             raise ValueError(
-                explain("inputs: key", got=target, expected="'population' or 'population.receptor'")
-                + " "
-                + near_miss(population, built.names)
+                explain(
+                    "inputs: key",
+                    got=target,
+                    expected="'population' or 'population.receptor'",
+                    mend=near_miss(population, built.names),
+                )
             )
         receptors = built.populations[population].receptors
         if receptor and receptor not in receptors:
             raise ValueError(
-                explain("inputs: key", got=target, expected=f"a receptor of '{population}'")
-                + " "
-                + near_miss(receptor, receptors)
+                explain(
+                    "inputs: key",
+                    got=target,
+                    expected=f"a receptor of '{population}'",
+                    mend=near_miss(receptor, receptors),
+                )
             )
         if isinstance(built.populations[population].neuron, Source):
             expected = "a population of neurons: a source takes no input"

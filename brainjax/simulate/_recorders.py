@@ -49,9 +49,8 @@ class Recorder(eqx.Module):
                     f"{type(self).__name__}: population",
                     got=self.population,
                     expected="a population of the network",
+                    mend=near_miss(self.population, built.names),
                 )
-                + " "
-                + near_miss(self.population, built.names)
             )
 
     @abc.abstractmethod
@@ -255,9 +254,8 @@ class Trace(Recorder):
                     f"Trace('{self.population}'): field",
                     got=self.field,
                     expected="a field of the state",
+                    mend=near_miss(self.field, known),
                 )
-                + " "
-                + near_miss(self.field, known)
             )
         for i in self.neurons or ():
             if (
