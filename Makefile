@@ -9,6 +9,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -le 8 ] && echo $$n 
 # Passed on to what the target runs: make run ARGS=--help, make test ARGS="-k delay"
 ARGS ?=
 PIP_FLAGS ?= -q
+PUBLISHED ?= coba coba_brette cuba brunel_sr brunel_si_fast brunel_ai brunel_si_slow pd14_tenth
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -27,14 +28,17 @@ PYTEST_FLAGS := -n $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run install test slow test-pure test-newest lint format types docs notebooks oracles \
+.PHONY: help run reproduce install test slow test-pure test-newest lint format types docs notebooks oracles \
         bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 run: .venv/.run ## Install into .venv and run the COBA benchmark network, the first thing to try
-	$(BIN)/python -m brainjax.experiments.coba $(ARGS)
+	$(BIN)/brainjax run configs/coba.toml $(ARGS)
+
+reproduce: .venv/.run ## Run the published networks over ten seeds, beside the published values
+	$(BIN)/brainjax reproduce $(PUBLISHED) $(ARGS)
 
 install: .venv/.dev ## Install for development into .venv: editable, native library, every tool
 

@@ -17,7 +17,7 @@ from timing import seconds
 
 import brainjax as bj
 
-DT, IN_DEGREE = 0.1, 80
+DT = 0.1
 POPULATIONS = ("exc", "inh")
 
 
@@ -34,7 +34,7 @@ def contenders(size: int, ms: float, seed: int) -> dict[str, Contender]:
     """The library and what is written by hand, from one drawing of connections and one state."""
     start = time.perf_counter()
     built = bj.build(
-        bj.models.coba(size=size, in_degree=IN_DEGREE), dt=DT, key=jax.random.key(seed)
+        bj.experiments.load("coba", {"scale": size / 4000}).network, dt=DT, key=jax.random.key(seed)
     )
     jax.block_until_ready(eqx.filter(built, eqx.is_array))
     build_s = time.perf_counter() - start

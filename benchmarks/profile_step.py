@@ -39,7 +39,7 @@ def profile(size: int, steps: int, rounds: int) -> dict[str, float]:
 
     import brainjax as bj
 
-    built = bj.build(bj.models.coba(size=size), dt=0.1, key=jax.random.key(0))
+    built = bj.experiments.load("coba", {"scale": size / 4000}).build()
     state = bj.simulate(built, 100.0, key=jax.random.key(1)).state
     record = {n: bj.Spikes(n) for n in built.names}
     whole = functools.partial(bj.simulate, built, steps * built.dt, state=state)

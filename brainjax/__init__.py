@@ -1,6 +1,7 @@
 """Functional brain dynamics in JAX: `import brainjax as bj`."""
 
 from . import analysis as analysis
+from . import experiments as experiments
 from . import models as models
 from . import parallel as parallel
 from . import plot as plot

@@ -3,7 +3,7 @@
 Every function takes one population's spikes, any object with the attributes `neuron`, `time`,
 `size`, `t_start` and `t_stop`, so trains of other simulators can be measured with the same ruler.
 Times are in ms, rates in Hz. `start` and `stop` narrow the window: spikes with `start < time <=
-stop` count.
+stop` count. `mean_field` and `siegert` are what theory predicts of the rates.
 
 >>> from types import SimpleNamespace
 >>> import numpy as np
@@ -33,8 +33,10 @@ from ._correlation import synchrony as synchrony
 from ._intervals import cv_isi as cv_isi
 from ._intervals import cv_per_neuron as cv_per_neuron
 from ._intervals import isi as isi
+from ._mean_field import mean_field as mean_field
 from ._rates import population_rate as population_rate
 from ._rates import rate as rate
 from ._rates import rates as rates
 from ._rates import spectrum as spectrum
+from ._siegert import siegert as siegert
 from ._spikes import Spikes as Spikes

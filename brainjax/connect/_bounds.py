@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from ..core._errors import explain, near_miss
 from ..core._host_random import HostStream
@@ -46,6 +46,32 @@ def _ends(low: float, high: float) -> tuple[float, float]:
     return float(ndtr(low)), float(ndtr(high))
 
 
+def log_probability(low: float, high: float) -> float:
+    """The logarithm of the probability of `low..high`, accurate however far out it lies."""
+    if low > 0:
+        low, high = -high, -low
+    last, below = float(log_ndtr(high)), float(log_ndtr(low))
+    return last + math.log1p(-math.exp(below - last)) if below < last else -math.inf
+
+
+def density(x: float) -> float:
+    """The density of the standard normal."""
+    return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def standard_mean(low: float, high: float, outside: Outside) -> float:
+    """The mean of a standard normal within `low..high`.
+
+    Truncated it is (f(low) - f(high)) / (F(high) - F(low)), with the density f. Clipped it is
+    h(low) - h(-high), where h(x) = E max(Z + x, 0) = f(x) + x F(x).
+    """
+    if outside == "redraw":
+        mean = (density(low) - density(high)) / math.exp(log_probability(low, high))
+        return min(max(mean, low), high)
+    below, above = (density(x) + x * float(ndtr(x)) if x > -math.inf else 0.0 for x in (low, -high))
+    return below - above
+
+
 def standardise(bound: float, mean: float, std: float) -> float:
     """`(bound - mean) / std`; for `std = 0` infinite, or 0 if the bound is the mean itself."""
     distance = bound - mean
@@ -71,6 +97,14 @@ def check_not_negative(what: str, value: object) -> float:
     number = check_real(what, value)
     if number < 0:
         raise ValueError(explain(what, got=number, expected="0 or more"))
+    return number
+
+
+def check_factor(what: str, factor: object) -> float:
+    """`factor` as a finite `float`. **Raises:** `ValueError` unless it is above 0."""
+    number = check_real(f"{what}: factor", factor)
+    if number <= 0:
+        raise ValueError(explain(f"{what}: factor", got=number, expected="more than 0"))
     return number
 
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.special import ndtr
 
 from ..core._errors import explain
 from ..core._host_random import HostStream
 from ._bounds import (
     Outside,
     check_bounds,
+    check_factor,
     check_not_negative,
     check_outside,
+    log_probability,
+    standard_mean,
     standard_normal,
     standardise,
 )
@@ -42,6 +46,17 @@ class Distribution(abc.ABC):
         - `start`: the index of the first.
 
         **Returns:** `float64[n]` on the host, in the unit of the distribution's parameters.
+        """
+
+    @abc.abstractmethod
+    def expectation(self) -> float:
+        """The mean of the values that `sample` draws, bounds and all."""
+
+    @abc.abstractmethod
+    def scaled(self, factor: float) -> "Distribution":
+        """The distribution of `factor` times the values.
+
+        **Raises:** `ValueError` unless `factor` is above 0.
         """
 
 
@@ -75,6 +90,13 @@ class Uniform(Distribution):
         values *= self.high - self.low
         values += self.low
         return np.minimum(values, self.high, out=values)  # the sum may round up
+
+    def expectation(self) -> float:
+        return (self.low + self.high) / 2
+
+    def scaled(self, factor: float) -> "Uniform":
+        factor = check_factor("Uniform.scaled", factor)
+        return Uniform(self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
@@ -118,6 +140,16 @@ class Normal(Distribution):
         values *= self.std
         values += self.mean
         return np.clip(values, self.low, self.high, out=values)
+
+    def expectation(self) -> float:
+        if self.std == 0:
+            return min(max(self.mean, self.low), self.high)
+        return self.mean + self.std * standard_mean(*self._standard_bounds(), self.outside)
+
+    def scaled(self, factor: float) -> "Normal":
+        factor = check_factor("Normal.scaled", factor)
+        mean, std, low, high = (x * factor for x in (self.mean, self.std, self.low, self.high))
+        return Normal(mean, std, low, high, self.outside)
 
     def _standard_bounds(self) -> tuple[float, float]:
         low, high = (standardise(x, self.mean, self.std) for x in (self.low, self.high))
@@ -200,6 +232,28 @@ class LogNormal(Distribution):
         values += self.mu
         np.exp(values, out=values)
         return np.clip(values, self.low, self.high, out=values)
+
+    def expectation(self) -> float:
+        # The part of the mean that comes from z in low..high is exp(mu + sigma^2 / 2) times the
+        # probability of low - sigma..high - sigma. Logarithms, as the one may be huge and the
+        # other tiny.
+        if self.sigma == 0:
+            return min(max(math.exp(self.mu), self.low), self.high)
+        low, high = self._standard_bounds()
+        log_part = log_probability(low - self.sigma, high - self.sigma)
+        log_part += self.mu + self.sigma**2 / 2
+        if self.outside == "redraw":
+            log_part -= log_probability(low, high)
+        part = math.exp(log_part) if log_part < _LOG_MAX else math.inf
+        if self.outside == "clip":
+            part += self.low * float(ndtr(low)) if self.low > 0 else 0.0
+            part += self.high * float(ndtr(-high)) if self.high < math.inf else 0.0
+        return min(max(part, self.low), self.high)
+
+    def scaled(self, factor: float) -> "LogNormal":
+        factor = check_factor("LogNormal.scaled", factor)
+        low, high = self.low * factor, self.high * factor
+        return LogNormal(self.mu + math.log(factor), self.sigma, low, high, self.outside)
 
     def _standard_bounds(self) -> tuple[float, float]:
         logs = (math.log(x) if x > 0 else -math.inf for x in (self.low, self.high))

@@ -64,9 +64,16 @@ class Explicit(Rule):
         return order
 
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        self._check_range(pairs)
+        return self.pre[self.order], self.post[self.order]
+
+    def _expected(self, pairs: Pairs) -> float:
+        self._check_range(pairs)
+        return self.pre.size
+
+    def _check_range(self, pairs: Pairs) -> None:
         _check_range("pre", self.pre, pairs.num_pre)
         _check_range("post", self.post, pairs.num_post)
-        return self.pre[self.order], self.post[self.order]
 
 
 def _indices(name: str, given: ArrayLike) -> Int32[np.ndarray, "nnz"]:

@@ -1,5 +1,6 @@
 """Rules that fix how many connections there are: altogether, for each target, for each source."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Int64
 from ..core._errors import explain
 from ..core._host_random import HostStream, check_integer
 from ._checks import check_flag
-from ._pairs import Indices, Pairs, distinct, distinct_rows
+from ._pairs import Indices, Pairs, distinct, integer_blocks, partners
 from ._rules import Rule
 
 
@@ -34,13 +35,16 @@ class FixedTotalNumber(Rule):
     def __post_init__(self) -> None:
         _check_number(self)
 
+    def _expected(self, pairs: Pairs) -> float:
+        _check_room(self, pairs.total, "pairs")
+        return self.n
+
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         _check_room(self, pairs.total, "pairs")
         if not self.multapses:
             return pairs.split(distinct(stream, self.n, pairs.total))
-        flat = stream.integers(self.n, max(pairs.total, 1))
-        flat.sort()
-        return pairs.split(flat)
+        blocks = integer_blocks(stream, self.n, max(pairs.total, 1))
+        return pairs.split_unsorted(blocks, self.n)
 
 
 @dataclass(frozen=True)
@@ -69,17 +73,22 @@ class FixedInDegree(Rule):
     def __post_init__(self) -> None:
         _check_number(self)
 
+    def _expected(self, pairs: Pairs) -> float:
+        _check_room(self, pairs.height, "sources of a target")
+        return self.n * pairs.num_post
+
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         _check_room(self, pairs.height, "sources of a target")
-        flat = _partners(stream, pairs.num_post, self, pairs.height)
-        targets = np.arange(pairs.num_post)[:, None]
-        if pairs.hollow:
-            flat += flat >= targets
-        flat *= pairs.num_post
-        flat += targets
-        flat = flat.reshape(-1)
-        flat.sort()
-        return Pairs(pairs.num_pre, pairs.num_post).split(flat)
+        every = Pairs(pairs.num_pre, pairs.num_post)
+        return every.split_unsorted(self._numbers(pairs, stream), self.n * pairs.num_post)
+
+    def _numbers(self, pairs: Pairs, stream: HostStream) -> Iterator[Int64[np.ndarray, "_"]]:
+        """Those of the pairs drawn, among all pairs, in blocks of targets."""
+        drawn = partners(stream, pairs.num_post, self.n, pairs.height, multapses=self.multapses)
+        for targets, sources in drawn:
+            if pairs.hollow:
+                sources += sources >= targets
+            yield (sources * pairs.num_post + targets).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -104,22 +113,18 @@ class FixedOutDegree(Rule):
     def __post_init__(self) -> None:
         _check_number(self)
 
+    def _expected(self, pairs: Pairs) -> float:
+        _check_room(self, pairs.width, "targets of a source")
+        return self.n * pairs.num_pre
+
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         _check_room(self, pairs.width, "targets of a source")
-        flat = _partners(stream, pairs.num_pre, self, pairs.width)
-        if self.multapses:
-            flat.sort(axis=1)
-        flat += np.arange(pairs.num_pre)[:, None] * pairs.width
-        return pairs.split(flat.reshape(-1))
-
-
-def _partners(
-    stream: HostStream, num_rows: int, rule: FixedInDegree | FixedOutDegree, total: int
-) -> Int64[np.ndarray, "num_rows n"]:
-    """`rule.n` partners out of `total` for each of `num_rows` neurons: `int64[num_rows, n]`."""
-    if rule.multapses:
-        return stream.integers(num_rows * rule.n, max(total, 1)).reshape(num_rows, rule.n)
-    return distinct_rows(stream, num_rows, rule.n, total)
+        drawn = partners(stream, pairs.num_pre, self.n, pairs.width, multapses=self.multapses)
+        parts = (
+            (np.sort(targets, axis=1) + sources * pairs.width).reshape(-1)
+            for sources, targets in drawn
+        )
+        return pairs.split_parts(parts, self.n * pairs.num_pre)
 
 
 def _check_number(rule: FixedTotalNumber | FixedInDegree | FixedOutDegree) -> None:

@@ -5,18 +5,20 @@ bit, so the indices drawn are the same on every machine.
 """
 
 import decimal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64
+from jaxtyping import Bool, Float64, Int32, Int64, Integer
 
 from ..core._errors import explain
 from ..core._host_random import HostStream, check_integer
+from ..core._sort import PART, sorted_parts
 
 Indices: TypeAlias = Int32[np.ndarray, "nnz"]
 
-_BLOCK = 1 << 18
+_BLOCK = PART
 _MAX_SIZE = 2**31 - 1
 _MAX_PAIRS = 2**53  # leaves room in an int64 for the sums of `skips`
 
@@ -55,26 +57,43 @@ class Pairs:
 
     def split(self, flat: Int64[np.ndarray, "nnz"]) -> tuple[Indices, Indices]:
         """The sources and targets of the pairs numbered `flat`: two `int32[nnz]`."""
-        pre, post = (np.empty(flat.size, np.int32) for _ in range(2))
-        for first in range(0, flat.size, _BLOCK):
-            block = slice(first, first + _BLOCK)
-            source = flat[block] // self.width
-            target = flat[block] - source * self.width
+        parts = (flat[i : i + _BLOCK] for i in range(0, flat.size, _BLOCK))
+        return self.split_parts(parts, flat.size)
+
+    def split_unsorted(
+        self, blocks: Iterable[Int64[np.ndarray, "_"]], nnz: int
+    ) -> tuple[Indices, Indices]:
+        """As `split`, of `nnz` numbers that come in blocks and in any order, once sorted."""
+        return self.split_parts(sorted_parts(blocks, nnz, max(self.total, 1)), nnz)
+
+    def split_parts(
+        self, parts: Iterable[Integer[np.ndarray, "_"]], nnz: int
+    ) -> tuple[Indices, Indices]:
+        """As `split`, of `nnz` numbers that come in parts."""
+        pre, post = (np.empty(nnz, np.int32) for _ in range(2))
+        done = 0
+        for flat in parts:
+            here = slice(done, done + flat.size)
+            source = flat // self.width
+            target = flat - source * self.width
             if self.hollow:
                 target += target >= source
-            pre[block], post[block] = source, target
+            pre[here], post[here] = source, target
+            done += flat.size
         return pre, post
 
 
-def check_sizes(num_pre: object, num_post: object, same: bool) -> tuple[int, int]:
+def check_sizes(num_pre: object, num_post: object, same: bool, drawn: bool) -> tuple[int, int]:
     """The two sizes as `int`.
 
-    **Raises:** `TypeError` or `ValueError` unless both are integers in `1..2**31 - 1` with at most
-    `2**53` pairs, and equal if source and target are the `same` population.
+    **Raises:** `TypeError` or `ValueError` unless both are integers of at least 1, and equal if
+    source and target are the `same` population; where pairs are `drawn`, unless both are below
+    `2**31`, with at most `2**53` pairs.
     """
-    num_pre = check_integer("Rule.draw: num_pre", num_pre, low=1, high=_MAX_SIZE)
-    num_post = check_integer("Rule.draw: num_post", num_post, low=1, high=_MAX_SIZE)
-    if num_pre * num_post > _MAX_PAIRS:
+    high = _MAX_SIZE if drawn else None
+    num_pre = check_integer("Rule.draw: num_pre", num_pre, low=1, high=high)
+    num_post = check_integer("Rule.draw: num_post", num_post, low=1, high=high)
+    if drawn and num_pre * num_post > _MAX_PAIRS:
         expected = "at most 2**53 pairs"
         raise ValueError(
             explain("Rule.draw: num_pre, num_post", got=(num_pre, num_post), expected=expected)
@@ -146,6 +165,11 @@ def _log(x: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
     return e * 0.6931471805599453 + 2 * s * series
 
 
+def integer_blocks(stream: HostStream, n: int, total: int) -> Iterator[Int64[np.ndarray, "_"]]:
+    """`stream.integers(n, total)` in blocks."""
+    return (stream.integers(min(_BLOCK, n - i), total, i) for i in range(0, n, _BLOCK))
+
+
 def distinct(stream: HostStream, n: int, total: int) -> Int64[np.ndarray, "n"]:
     """A uniform subset of `n` of the numbers `0..total - 1`, in rising order.
 
@@ -173,6 +197,24 @@ def _marked(stream: HostStream, n: int, total: int) -> Bool[np.ndarray, "total"]
         drawn += n - count
         count = int(np.count_nonzero(mask))
     return mask
+
+
+def partners(
+    stream: HostStream, num_rows: int, n: int, total: int, *, multapses: bool
+) -> Iterator[tuple[Int64[np.ndarray, "rows 1"], Int64[np.ndarray, "rows n"]]]:
+    """Blocks of the neurons `0..num_rows - 1`, and for each of them `n` numbers below `total`.
+
+    With `multapses` the numbers are independent; without they are distinct and in rising order.
+    """
+    step = max(1, _BLOCK // max(n, 1))
+    given = None if multapses else distinct_rows(stream, num_rows, n, total)
+    for first in range(0, num_rows, step):
+        neurons = np.arange(first, min(first + step, num_rows))[:, None]
+        if given is None:
+            numbers = stream.integers(neurons.size * n, max(total, 1), first * n)
+            yield neurons, numbers.reshape(neurons.size, n)
+        else:
+            yield neurons, given[first : first + step]
 
 
 def distinct_rows(

@@ -20,8 +20,8 @@ from ._pairs import Indices, Pairs, check_sizes, skips
 class Rule(abc.ABC):
     """What decides which neurons are connected.
 
-    A new rule defines `_draw`. If it has a field `autapses` and that is false, the pairs that
-    `_draw` is given are without them.
+    A new rule defines `_draw` and `_expected`. If it has a field `autapses` and that is false, the
+    pairs that these are given are without them.
     """
 
     def draw(
@@ -41,8 +41,7 @@ class Rule(abc.ABC):
 
         **Raises:** `ValueError` if the rule cannot be met with these sizes.
         """
-        same = check_flag("Rule.draw: same", same)
-        num_pre, num_post = check_sizes(num_pre, num_post, same)
+        pairs = self._pairs(num_pre, num_post, same, drawn=True)
         if not isinstance(stream, HostStream):
             raise TypeError(
                 explain(
@@ -52,12 +51,33 @@ class Rule(abc.ABC):
                     mend="HostStream(tuple(jax.random.key_data(key).tolist())).",
                 )
             )
-        hollow = same and not getattr(self, "autapses", True)
-        return self._draw(Pairs(num_pre, num_post, hollow), stream)
+        return self._draw(pairs, stream)
+
+    def expected_number(self, num_pre: int, num_post: int, *, same: bool) -> float:
+        """The expected number of connections; nothing is drawn.
+
+        **Arguments:**
+
+        - `num_pre`, `num_post`, `same`: as of `draw`.
+
+        **Returns:** the mean, over all streams, of the number of connections that `draw` makes.
+
+        **Raises:** `ValueError` if the rule cannot be met with these sizes, however large they are.
+        """
+        return float(self._expected(self._pairs(num_pre, num_post, same, drawn=False)))
+
+    def _pairs(self, num_pre: int, num_post: int, same: bool, drawn: bool) -> Pairs:
+        same = check_flag("Rule.draw: same", same)
+        num_pre, num_post = check_sizes(num_pre, num_post, same, drawn)
+        return Pairs(num_pre, num_post, same and not getattr(self, "autapses", True))
 
     @abc.abstractmethod
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         """As `draw`, given the pairs allowed."""
+
+    @abc.abstractmethod
+    def _expected(self, pairs: Pairs) -> float:
+        """As `expected_number`, given the pairs allowed."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,15 @@ class OneToOne(Rule):
     """
 
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
+        self._check_sizes(pairs)
+        each = np.arange(pairs.num_pre, dtype=np.int32)
+        return each, each.copy()
+
+    def _expected(self, pairs: Pairs) -> float:
+        self._check_sizes(pairs)
+        return pairs.num_pre
+
+    def _check_sizes(self, pairs: Pairs) -> None:
         if pairs.num_pre != pairs.num_post:
             raise ValueError(
                 explain(
@@ -77,8 +106,6 @@ class OneToOne(Rule):
                     mend="Explicit(pre, post) joins any pairs.",
                 )
             )
-        each = np.arange(pairs.num_pre, dtype=np.int32)
-        return each, each.copy()
 
 
 @dataclass(frozen=True)
@@ -97,6 +124,9 @@ class AllToAll(Rule):
 
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         return pairs.split(np.arange(pairs.total))
+
+    def _expected(self, pairs: Pairs) -> float:
+        return pairs.total
 
 
 @dataclass(frozen=True)
@@ -130,3 +160,6 @@ class FixedProbability(Rule):
 
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         return pairs.split(skips(stream, self.p, pairs.total))
+
+    def _expected(self, pairs: Pairs) -> float:
+        return self.p * pairs.total

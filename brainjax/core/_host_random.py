@@ -16,7 +16,7 @@ from scipy.special import ndtri
 
 from ._errors import explain
 
-_BLOCK = 1 << 18  # numbers worked on at a time: 2 MiB, so that temporaries stay in the cache
+_BLOCK = 1 << 16  # numbers worked on at a time: 512 KiB, so that temporaries stay in the cache
 
 
 def check_integer(what: str, value: object, *, low: int = 0, high: int | None = None) -> int:

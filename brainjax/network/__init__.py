@@ -1,11 +1,14 @@
 """Networks: populations, projections, and what `build` makes of them."""
 
 from ._build import build as build
+from ._build import prepare as prepare
 from ._built import BuiltNetwork as BuiltNetwork
 from ._built import BuiltProjection as BuiltProjection
 from ._built import NetworkState as NetworkState
 from ._built import ports_of as ports_of
 from ._layout import Edges as Edges
+from ._memory import Memory as Memory
+from ._memory import memory_of as memory_of
 from ._network import Network as Network
 from ._network import Projection as Projection
 from ._population import Population as Population

@@ -2,19 +2,24 @@
 
 import collections
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..connect import Distribution
 from ..core import HostStream, check_key, explain, float_dtype, is_concrete, is_traced, shown
 from ..ops import check_elementwise, check_impl
 from ..stimuli import Source, Stimulus
 from ._built import BuiltNetwork, BuiltProjection, ports_of
-from ._layout import check_count, delay_steps, draw_weights, lay_out
+from ._layout import lay_out
 from ._network import Network, Projection
 from ._population import Population, PopulationInput, population_step
+from ._values import delay_steps, weights
+
+_MOST = 2**31 - 1  # of synapses of a projection, of neurons of a population
 
 
 def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> BuiltNetwork:
@@ -59,13 +64,10 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
             if isinstance(network, BuiltNetwork)
             else explain("build", got=network, expected="a brainjax.Network")
         )
-    dt = _check_dt(dt)
     check_impl(impl)
     words = _host_words(key)
-    populations = {
-        name: _prepared(name, population, dt) for name, population in network.populations.items()
-    }
-    names = tuple(network.populations)
+    populations, stimuli = prepare(network, dt)
+    dt, names = float(dt), tuple(network.populations)
     ports = ports_of(populations, names)
     projections = {
         p.name: _build_projection(p, populations, ports[p.target_population, p.receptor], dt, words)
@@ -74,7 +76,7 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
     return BuiltNetwork(
         populations=populations,
         projections=projections,
-        stimuli=_prepared_stimuli(network.stimuli, dt),
+        stimuli=stimuli,
         dt_leaf=jnp.asarray(dt, float_dtype()),
         dt=dt,
         names=names,
@@ -83,7 +85,24 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
     )
 
 
-def _check_dt(dt: float) -> float:
+def prepare(network: Network, dt: float) -> tuple[dict[str, Population], tuple[Stimulus, ...]]:
+    """Populations and stimuli for steps of `dt` ms; nothing is drawn.
+
+    **Raises:** `ValueError` or `TypeError` for whatever `build` refuses and can be known before
+    connections are drawn: minutes later would be late.
+    """
+    dt = check_dt(dt)
+    populations = {name: _prepared(name, p, dt) for name, p in network.populations.items()}
+    for projection in network.projections:
+        sizes = populations[projection.source].size, populations[projection.target_population].size
+        _check_count(projection, _expected_number(projection, sizes))
+        if not isinstance(projection.delay, Distribution):
+            delay_steps(projection, int(np.size(projection.delay)), dt, HostStream((0, 0)))
+    return populations, _prepared_stimuli(network.stimuli, dt)
+
+
+def check_dt(dt: float) -> float:
+    """`dt` as a `float`. **Raises:** `TypeError` or `ValueError` unless it is a positive number."""
     if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)):
         raise TypeError(
             explain("build: dt", got=dt, expected="a number in ms", mend="For example dt=0.1.")
@@ -125,6 +144,10 @@ def _prepared_stimuli(stimuli: Sequence[Stimulus], dt: float) -> tuple[Stimulus,
 def _prepared(name: str, population: Population, dt: float) -> Population:
     """The population for steps of `dt`, its neuron checked."""
     neuron = population.neuron
+    if population.size > _MOST:
+        expected = f"at most {_MOST}, which 32 bits number"
+        what = f"Population '{name}': size"
+        raise ValueError(explain(what, got=population.size, expected=expected))
     if isinstance(neuron, Source):
         neuron = neuron.prepared(dt, population.size)
         return Population(population.size, neuron, population.receptors, {})
@@ -148,12 +171,14 @@ def _prepared(name: str, population: Population, dt: float) -> Population:
 
 def _check_elementwise(name: str, population: Population, dt: float) -> None:
     words = jnp.zeros(2, jnp.uint32)
-    state = jax.eval_shape(lambda: population.init_state(stream=population.stream(words, name)))
-    one = jnp.zeros(population.size, float_dtype())
-    input = PopulationInput(jnp.zeros((), float_dtype()), dict.fromkeys(population.receptors, one))
+    stream = jax.eval_shape(lambda: population.stream(words, name))
+    state = jax.eval_shape(lambda stream: population.init_state(stream=stream), stream)
+    one = jax.ShapeDtypeStruct((population.size,), float_dtype())
+    arrivals: Any = dict.fromkeys(population.receptors, one)
+    input = PopulationInput(jnp.zeros((), float_dtype()), arrivals)
     dt_leaf = jnp.asarray(dt, float_dtype())
     fixed = (population.neuron, dict(population.receptors), (), dt_leaf)
-    args = (*fixed, population.stream(words, name), state, input, jnp.zeros((), jnp.int32))
+    args = (*fixed, stream, state, input, jnp.zeros((), jnp.int32))
     check_elementwise(population_step, *args, what=f"Population '{name}'")
 
 
@@ -161,39 +186,56 @@ def _build_projection(
     projection: Projection, populations, offset: int, dt: float, words: tuple[int, int]
 ) -> BuiltProjection:
     stream = HostStream(words).child("projection", projection.name)
-    num_pre = populations[projection.source].size
-    num_post = populations[projection.target_population].size
-    same = projection.source == projection.target_population
-    try:
-        pre, post = projection.rule.draw(num_pre, num_post, stream.child("rule"), same=same)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"Projection '{projection.name}': {error}") from None
-    check_count(projection, len(pre))
-    delay = delay_steps(projection, len(pre), dt, stream.child("delay"))
-    if delay.ndim and delay.shape != pre.shape:
-        raise ValueError(
-            explain(
-                f"Projection '{projection.name}': delay",
-                got=f"shape {delay.shape}",
-                expected=f"one number, or one per synapse: ({len(pre)},)",
-            )
-        )
-    delay = _in_canonical_order(projection, delay)
-    rows, order, longest_row, longest_group = lay_out(pre, post, delay, num_pre, offset)
+    sizes = (populations[projection.source].size, populations[projection.target_population].size)
+    begin, post = _draw(projection, sizes, stream.child("rule"))
+    delay = delay_steps(projection, post.size, dt, stream.child("delay"))
+    weight = weights(projection, post.size, stream.child("weight"))
+    if callable(weight):
+        laid = lay_out(begin, post, offset, delay, weight, float_dtype())
+        weight = jnp.asarray(laid.values, float_dtype())
+    elif weight.ndim == 0:
+        laid = lay_out(begin, post, offset, delay)
+    else:  # traced: what is laid out is the number of each synapse
+        laid = lay_out(begin, post, offset, delay, np.arange, np.int32)
+        weight = jnp.asarray(weight[laid.values], float_dtype())
     return BuiltProjection(
-        rows=rows,
-        weight=draw_weights(projection, len(pre), order, stream.child("weight")),
+        rows=laid.rows,
+        weight=weight,
         source=projection.source,
         target=projection.target,
         offset=offset,
-        longest_row=longest_row,
-        longest_group=longest_group,
-        longest_delay=int(delay.max(initial=1)),
+        longest_row=laid.longest_row,
+        longest_group=laid.longest_group,
+        longest_delay=laid.longest_delay,
     )
 
 
-def _in_canonical_order(projection: Projection, delay: np.ndarray) -> np.ndarray:
-    """Delays that the user gave beside explicit edges, in the order the edges are stored in."""
-    given = isinstance(projection.delay, (list, tuple, np.ndarray, jax.Array)) and delay.ndim
-    order = getattr(projection.rule, "order", None)
-    return delay[order] if given and order is not None else delay
+def _draw(
+    projection: Projection, sizes: tuple[int, int], stream: HostStream
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the synapses of each source begin, and their targets."""
+    same = projection.source == projection.target_population
+    pre, post = projection.rule.draw(*sizes, stream, same=same)
+    _check_count(projection, len(pre))
+    return np.searchsorted(pre, np.arange(sizes[0] + 1, dtype=pre.dtype)), post
+
+
+def _expected_number(projection: Projection, sizes: tuple[int, int]) -> float:
+    same = projection.source == projection.target_population
+    try:
+        return projection.rule.expected_number(*sizes, same=same)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"Projection '{projection.name}': {error}") from None
+
+
+def _check_count(projection: Projection, count: int | float) -> None:
+    """Raise `ValueError` if there are more synapses than 32-bit offsets address."""
+    if count > _MOST:
+        raise ValueError(
+            explain(
+                f"Projection '{projection.name}': synapses",
+                got=round(count),
+                expected=f"at most {_MOST}",
+                mend="Split the source population.",
+            )
+        )

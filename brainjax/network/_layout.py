@@ -1,16 +1,24 @@
-"""Laying out the synapses of a projection as rows of the delivery op, and reading them back."""
+"""Laying out the synapses of a projection as rows of the delivery op, and reading them back.
 
-from typing import Any, NamedTuple
+Synapses come in canonical order, by source, and are laid out by source and delay: a sort within
+each source. It is done for a block of sources at a time, in the cache, and what a synapse has
+besides its target (delay, weight) is drawn for that block alone, so that little more is held than
+what is built.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 
-from ..connect import Distribution, Explicit
-from ..core import HostStream, as_leaf, explain, float_dtype, is_traced
+from ..core._sort import PART, sorting_order
 from ..ops import Rows
-from ._network import Projection
 
-_MOST_SYNAPSES = 2**31 - 1
+_BLOCK = PART
+
+# Values of the synapses `start..stop` in canonical order.
+Values: TypeAlias = Callable[[int, int], np.ndarray]
 
 
 class Edges(NamedTuple):
@@ -21,63 +29,115 @@ class Edges(NamedTuple):
     delay: np.ndarray  # int64 (synapses,), steps
 
 
-def delay_steps(projection: Projection, count: int, dt: float, stream: HostStream):
-    """Delays in steps: one integer, or `int64[count]`; refuses what is not on the grid."""
-    what = f"Projection '{projection.name}': delay"
-    value = projection.delay
-    if is_traced(value):
-        raise TypeError(explain(what, got="a traced value", expected="concrete delays"))
-    drawn = isinstance(value, Distribution)
-    delays = value.sample(stream, count) if drawn else np.asarray(value, np.float64)
-    steps = np.floor(delays / dt + 0.5).astype(np.int64)
-    if np.any(steps < 1) or (not drawn and np.any(delays < dt * (1 - 1e-4))):
-        mend = f"Bound the distribution: low={dt / 2}." if drawn else "Use dt, or a smaller dt."
-        raise ValueError(
-            explain(what, got=float(delays.min()), expected=f"at least dt = {dt} ms", mend=mend)
-        )
-    off = np.abs(delays / dt - steps) > 1e-4 * np.maximum(steps, 1)
-    if not drawn and np.any(off):
-        raise ValueError(
-            explain(
-                what,
-                got=float(delays[off].ravel()[0]),
-                expected=f"a multiple of dt = {dt} ms",
-                mend="Round it, or choose another dt.",
-            )
-        )
-    if np.max(steps, initial=1) > 2**20:
-        raise ValueError(explain(what, got=float(delays.max()), expected=f"below {2**20} steps"))
-    return steps
+class LaidOut(NamedTuple):
+    """The synapses of a projection as rows."""
+
+    rows: Rows
+    values: np.ndarray | None  # (synapses,), those given, in row order
+    longest_row: int
+    longest_group: int
+    longest_delay: int  # steps
 
 
 def lay_out(
-    pre: np.ndarray, post: np.ndarray, delay: np.ndarray, num_sources: int, offset: int
-) -> tuple[Rows, np.ndarray | None, int, int]:
+    begin: np.ndarray,
+    post: np.ndarray,
+    offset: int,
+    delay: int | Values,
+    values: Values | None = None,
+    dtype: Any = None,
+) -> LaidOut:
     """Synapses in canonical order as rows.
 
-    **Returns:**
+    **Arguments:**
 
-    `(rows, order, longest_row, longest_group)`. Synapse i of the rows is synapse `order[i]` of the
-    canonical order; `None` where they are the same.
+    - `begin`: where the synapses of each source begin, and behind the last; `(sources + 1,)`.
+    - `post`: `(synapses,)`, target of each.
+    - `offset`: what is added to a target.
+    - `delay`: in steps, of all synapses or of each.
+    - `values`, `dtype`: something else that each synapse has, and the type it is kept as.
     """
-    order = None
-    if delay.ndim:
-        key = pre.astype(np.int64) * (int(delay.max(initial=0)) + 1) + delay
-        order = np.argsort(key, kind="stable")
-        pre, post, delay, key = pre[order], post[order], delay[order], key[order]
-    else:
-        key, delay = pre, np.broadcast_to(delay, pre.shape)
-    first = np.flatnonzero(np.diff(key, prepend=-1))
-    group_ptr = np.append(first, len(pre))
-    source_ptr = np.searchsorted(pre[first], np.arange(num_sources + 1))
-    rows = Rows(
-        jnp.asarray(source_ptr, jnp.int32),
-        jnp.asarray(delay[first], jnp.int32),
-        jnp.asarray(group_ptr, jnp.int32),
-        jnp.asarray(post + offset, jnp.int32),
+    target = _aligned(post.size, np.int32)
+    laid = None if values is None else _aligned(post.size, dtype)
+    groups_of_source = np.zeros(begin.size, np.int64)
+    delays, starts = [np.empty(0, np.int32)], []
+    for first, last in _blocks(begin):
+        start, stop = int(begin[first]), int(begin[last])
+        here, sizes = slice(start, stop), np.diff(begin[first : last + 1])
+        order, groups = _grouped(sizes, delay if isinstance(delay, int) else delay(start, stop))
+        groups_of_source[first + 1 : last + 1] = groups.number
+        delays.append(groups.delay.astype(np.int32))
+        starts.append((groups.start + start).astype(np.int32))
+        target[here] = post[here][order]
+        if laid is not None and values is not None:
+            laid[here] = values(start, stop)[order]
+    target += offset
+    starts.append(np.array([post.size], np.int32))
+    group_delay, group_ptr = _joined(delays), _joined(starts)
+    return LaidOut(
+        Rows(
+            jnp.asarray(np.cumsum(groups_of_source), jnp.int32),
+            jnp.asarray(group_delay, jnp.int32),
+            jnp.asarray(group_ptr, jnp.int32),
+            jnp.asarray(target, jnp.int32),
+        ),
+        laid,
+        int(np.diff(begin).max(initial=0)),
+        int(np.diff(group_ptr).max(initial=0)),
+        int(group_delay.max(initial=1)),
     )
-    longest_row = int(np.diff(group_ptr[source_ptr]).max(initial=0))
-    return rows, order, longest_row, int(np.diff(group_ptr).max(initial=0))
+
+
+class _Groups(NamedTuple):
+    """The groups of a block of sources."""
+
+    number: np.ndarray  # of groups of each source
+    delay: np.ndarray  # of each group
+    start: np.ndarray  # position in the block
+
+
+def _grouped(sizes: np.ndarray, delay: int | np.ndarray) -> tuple[Any, _Groups]:
+    """The order of the synapses of a block by source and delay, and the groups they make.
+
+    **Arguments:**
+
+    - `sizes`: how many synapses each source has.
+    - `delay`: of all, or of each synapse.
+    """
+    if isinstance(delay, int):
+        start = (np.cumsum(sizes) - sizes)[sizes > 0]
+        return slice(None), _Groups(sizes > 0, np.full(start.size, delay), start)
+    least = int(delay.min())
+    span = int(delay.max()) - least + 1
+    key = np.repeat(np.arange(sizes.size) * span - least, sizes)
+    key += delay
+    order = sorting_order(key, sizes.size * span)
+    key = key[order]
+    start = np.flatnonzero(np.diff(key, prepend=-1))
+    source, delay = np.divmod(key[start], span)
+    return order, _Groups(np.bincount(source, minlength=sizes.size), delay + least, start)
+
+
+def _blocks(begin: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Ranges of sources that have `_BLOCK` synapses together, or one source that has more."""
+    first, end = 0, begin.size - 1
+    while begin[first] < begin[end]:
+        most = begin[first] + _BLOCK
+        last = max(int(np.searchsorted(begin, most, side="right")) - 1, first + 1)
+        yield first, last
+        first = last
+
+
+def _aligned(size: int, dtype: Any) -> np.ndarray:
+    """An array to be filled, that JAX takes over on the CPU: it asks for 64 bytes of alignment."""
+    size *= np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    skip = -raw.ctypes.data % 64
+    return raw[skip : skip + size].view(dtype)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts, out=_aligned(sum(p.size for p in parts), np.int32))
 
 
 def edges_of(rows: Rows, offset: int) -> tuple[Edges, np.ndarray]:
@@ -89,39 +149,3 @@ def edges_of(rows: Rows, offset: int) -> tuple[Edges, np.ndarray]:
     post = target - offset
     order = np.lexsort((delay, post, pre))
     return Edges(pre[order], post[order], delay[order]), order
-
-
-def draw_weights(projection: Projection, count: int, order, stream: HostStream) -> Any:
-    """The weight leaf: a number, or one per synapse in row order, as the default float type."""
-    value = projection.weight
-    if isinstance(value, Distribution):
-        value = value.sample(stream, count)
-    elif not is_traced(value):
-        value = np.asarray(value, np.float64)
-    if np.ndim(value) == 0:
-        return as_leaf(value)
-    if np.shape(value) != (count,):
-        raise ValueError(
-            explain(
-                f"Projection '{projection.name}': weight",
-                got=f"shape {np.shape(value)}",
-                expected=f"one number, or one per synapse: ({count},)",
-            )
-        )
-    if isinstance(projection.rule, Explicit) and not isinstance(projection.weight, Distribution):
-        value = value[projection.rule.order]
-    value = value if order is None else value[order]
-    return jnp.asarray(value, float_dtype())
-
-
-def check_count(projection: Projection, count: int) -> None:
-    """Raise `ValueError` if a projection has more synapses than 32-bit offsets address."""
-    if count > _MOST_SYNAPSES:
-        raise ValueError(
-            explain(
-                f"Projection '{projection.name}': synapses",
-                got=count,
-                expected=f"at most {_MOST_SYNAPSES}",
-                mend="Split the source population.",
-            )
-        )

@@ -210,6 +210,16 @@ def check_stimulus(stimulus: Stimulus, population: Population) -> None:
         got = type(population.neuron).__name__
         expected = "a population of neurons: a source takes no input"
         raise ValueError(explain(what, got=got, expected=expected))
+    num_targets = getattr(stimulus, "num_targets", None)
+    if num_targets is not None and num_targets > population.size:
+        name = stimulus.target.partition(".")[0]
+        raise ValueError(
+            explain(
+                f"{what}: num_targets",
+                got=num_targets,
+                expected=f"at most {population.size}, the size of '{name}'",
+            )
+        )
     for path, leaf in jax.tree_util.tree_leaves_with_path(stimulus):
         shape = np.shape(leaf)
         if stimulus.elementwise and shape not in ((), (population.size,)):

@@ -28,8 +28,9 @@ def summarise(built: Any) -> str:
     rows = [("projection", "synapses", "delay / ms", "weight", "memory / MB")]
     for name in built.projection_names:
         p = built.projections[name]
-        delays = np.asarray(p.rows.group_delay) * built.dt
-        span = f"{delays.min():g} to {delays.max():g}" if delays.size else "-"
+        delays = np.asarray(p.rows.group_delay)
+        ends = (delays.min() * built.dt, delays.max() * built.dt) if delays.size else ()
+        span = " to ".join(f"{ms:g}" for ms in ends) or "-"
         unit = built.populations[p.target.partition(".")[0]]
         unit = unit.receptors[p.target.partition(".")[2]].weight_unit
         kind = "one" if p.weight.ndim == 0 else "per synapse"
@@ -42,5 +43,10 @@ def summarise(built: Any) -> str:
 
 
 def _megabytes(tree: Any) -> str:
+    return f"{num_bytes(tree) / 1e6:.3g}"
+
+
+def num_bytes(tree: Any) -> int:
+    """The size of the arrays of a tree."""
     leaves = [x for x in jax.tree.leaves(tree) if hasattr(x, "dtype")]
-    return f"{sum(x.size * x.dtype.itemsize for x in leaves) / 1e6:.3g}"
+    return sum(x.size * x.dtype.itemsize for x in leaves)

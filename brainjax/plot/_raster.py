@@ -8,7 +8,8 @@ import numpy as np
 from ..analysis import Spikes, population_rate
 from ..analysis._spikes import View, view
 from ..core import explain
-from ._style import TICK, clean, colour, figure_of, new_axes
+from ._distribution import MANY
+from ._style import INK, TICK, clean, colour, figure_of, new_axes
 from ._trains import common_window, named
 
 if TYPE_CHECKING:
@@ -125,12 +126,17 @@ def draw_rows(ax: "Axes", seen: Mapping[str, View], max_neurons: int) -> None:
 def draw_rates(
     ax: "Axes", trains: Mapping[str, Spikes], start: float, stop: float, bin: float
 ) -> None:
-    """Draw the rate of every population over time, as steps."""
-    width = 1.4 if len(trains) <= 3 else 1.0
-    for position, (name, spikes) in enumerate(trains.items()):
-        times, values = population_rate(spikes, bin, start=start, stop=stop)
-        edges = np.append(times - bin / 2, times[-1] + bin / 2)
-        ax.stairs(values, edges, baseline=None, color=colour(position), linewidth=width, label=name)
-    clean(ax, x="time (ms)", y=f"rate (Hz)\n{bin:g} ms bins")
+    """Draw the rate of every population over time, as steps; of many, that of all neurons."""
+    found = [population_rate(s, bin, start=start, stop=stop) for s in trains.values()]
+    times, values = found[0][0], [rate for _, rate in found]
+    edges = np.append(times - bin / 2, times[-1] + bin / 2)
+    lines = {name: (v, colour(i)) for i, (name, v) in enumerate(zip(trains, values, strict=True))}
+    if len(trains) > MANY:
+        sizes = [spikes.size for spikes in trains.values()]
+        lines = {"all": (np.average(values, axis=0, weights=sizes), INK)}
+    for name, (rate, ink) in lines.items():
+        ax.stairs(rate, edges, baseline=None, color=ink, linewidth=1.4, label=name)
+    whose = "rate of all" if len(trains) > MANY else "rate"
+    clean(ax, x="time (ms)", y=f"{whose} (Hz)\n{bin:g} ms bins")
     ax.set(xlim=(start, stop))
     ax.set_ylim(bottom=0.0)

@@ -1,5 +1,6 @@
 """Running networks: drivers, recorders, and what they give back."""
 
+from ._inputs import steps_of as steps_of
 from ._recorders import PopulationRate as PopulationRate
 from ._recorders import Recorder as Recorder
 from ._recorders import SpikeCount as SpikeCount

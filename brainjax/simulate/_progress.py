@@ -15,8 +15,9 @@ class ProgressState(NamedTuple):
 class Progress:
     """Writes how far a run is, and its real-time factor, to standard error."""
 
-    def __init__(self, duration: float):
+    def __init__(self, duration: float, label: bool | str = True):
         self.duration = duration
+        self.label = f"{label} " if isinstance(label, str) else ""
 
     def init(self) -> ProgressState:
         """Before the first step."""
@@ -30,9 +31,8 @@ class Progress:
         share = done / self.duration if self.duration else 1.0
         bar = "#" * round(30 * share)
         factor = (now - state.begin) / (done / 1000) if done else float("nan")
-        sys.stderr.write(
-            f"\r[{bar:<30}] {done:.0f} of {self.duration:.0f} ms, {factor:.2f} x real time "
-        )
+        where = f"{done:.0f} of {self.duration:.0f} ms, {factor:.2f} x real time "
+        sys.stderr.write(f"\r{self.label}[{bar:<30}] {where}")
         sys.stderr.flush()
         return state._replace(drawn=now)
 

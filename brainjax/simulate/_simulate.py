@@ -85,7 +85,7 @@ def simulate(
     state: NetworkState | None = None,
     record: Mapping[str, Recorder] | None = None,
     inputs: Mapping[str, Any] | None = None,
-    progress: bool = False,
+    progress: bool | str = False,
     chunk: int = 1000,
     key: jax.Array | None = None,
 ) -> Result:
@@ -99,7 +99,8 @@ def simulate(
     - `record`: name to recorder.
     - `inputs`: `"population"` to current, pA, or `"population.receptor"` to arrivals; shape
       `(num_steps,)` or `(num_steps, size)`.
-    - `progress`: whether to show a bar with the real-time factor on standard error.
+    - `progress`: whether to show a bar with the real-time factor on standard error; text is shown
+      before it.
     - `key`: a JAX key for the initial state and the random numbers of the run; needed without
       `state`.
 
@@ -134,7 +135,7 @@ def simulate(
         state = _new_state(built, key)
     check_state(state, "simulate")
     run = _Run(built, recorders, inputs, chunk, num_steps)
-    return run.go(state, Progress(duration) if progress else None)
+    return run.go(state, Progress(duration, progress) if progress else None)
 
 
 def _new_state(built: BuiltNetwork, key) -> NetworkState:
@@ -214,12 +215,12 @@ class _Run:
                 moved, carries, stack, finite = jax.block_until_ready(
                     self.steps(state, done, count)
                 )
-                spent = time.perf_counter() - start
                 if not all(np.asarray(x) for x in finite.values()):
                     self.explain_non_finite(
                         state, done, count, blocks, first, compiled - begin, seconds
                     )
                 block = self.on_host(carries, stack, first + done, count)
+                spent = time.perf_counter() - start
                 # One assignment: an interrupt finds the run before this chunk or after it.
                 blocks, state, done, seconds = (
                     [*blocks, block],

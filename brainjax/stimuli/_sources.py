@@ -91,8 +91,10 @@ class SpikeSource(Source):
     elementwise: ClassVar[bool] = False
     times: tuple[float, ...] = eqx.field(static=True, converter=_numbers)
     neurons: tuple[int, ...] = eqx.field(static=True, converter=_numbers)
-    due: Int[Array, "size longest"] | None = None
-    value: Float[Array, "size longest"] | None = None
+    due: Int[Array, "size longest"] | None = eqx.field(default=None, metadata={"internal": True})
+    value: Float[Array, "size longest"] | None = eqx.field(
+        default=None, metadata={"internal": True}
+    )
 
     def __check_init__(self):
         if len(self.times) != len(self.neurons):

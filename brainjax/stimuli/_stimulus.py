@@ -1,6 +1,7 @@
 """Stimuli: input that does not depend on the network, a pure function of the instant."""
 
 import abc
+import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..core import Instant, check_parameters, explain, is_concrete, parameter, shown
+from ..core import Instant, check_integer, check_parameters, explain, is_concrete, parameter, shown
 from ..core._parameters import Parameter
 from ._poisson import events_per_step, poisson_counts
 
@@ -17,6 +18,27 @@ def _during(start, stop, at: Instant):
     """Whether the step begins in start <= t < stop; half a step of room for rounding."""
     time = at.time + at.dt / 2
     return (time >= start) & (time < stop)
+
+
+def _whole(number: Any) -> Any:
+    """NumPy's integers as Python's; anything else as it is, to be checked."""
+    return int(number) if isinstance(number, np.integer) else number
+
+
+def _for_targets(amount: Float[Array, "..."], num_targets: int | None, at: Instant):
+    """`amount` for the first `num_targets` neurons of the population, 0 for the others.
+
+    The index of the stream is that in the whole population, on a device that holds a part too.
+    """
+    if num_targets is None:
+        return amount
+    return jnp.where(at.stream.index < num_targets, amount, 0)
+
+
+def _check_num_targets(stimulus: Any) -> None:
+    if stimulus.num_targets is not None:
+        what = f"{type(stimulus).__name__}('{stimulus.target}'): num_targets"
+        check_integer(what, stimulus.num_targets, low=1)
 
 
 class Stimulus(eqx.Module):
@@ -45,16 +67,24 @@ class Stimulus(eqx.Module):
 
 
 class DC(Stimulus):
-    """A constant current while start <= t < stop, into the population `target`."""
+    """A constant current while start <= t < stop, into the population `target`.
+
+    `num_targets` is how many neurons receive it: the first ones of the population; all by default.
+    """
 
     into: ClassVar[str] = "current"
     target: str = eqx.field(static=True)
     amplitude: Parameter = parameter(unit="pA", doc="current")
     start: Parameter = parameter(0.0, unit="ms", doc="onset")
     stop: Parameter = parameter(float("inf"), unit="ms", doc="end", domain="real")
+    num_targets: int | None = eqx.field(default=None, static=True, converter=_whole)
+
+    def __check_init__(self):
+        _check_num_targets(self)
 
     def amount(self, *, at):
-        return jnp.where(_during(self.start, self.stop, at), self.amplitude, 0)
+        current = jnp.where(_during(self.start, self.stop, at), self.amplitude, 0)
+        return _for_targets(current, self.num_targets, at)
 
 
 class StepCurrent(Stimulus):
@@ -124,6 +154,7 @@ class PoissonInput(Stimulus):
     - `weight`: of each event, in the unit of the receptor (pA, nS or mV).
     - `start`, `stop`: active while start <= t < stop, ms.
     - `max_events`: the most events in a step; found from the rate if that is concrete.
+    - `num_targets`: how many neurons receive it: the first ones of the population; all by default.
     """
 
     into: ClassVar[str] = "receptor"
@@ -133,21 +164,25 @@ class PoissonInput(Stimulus):
     start: Parameter = parameter(0.0, unit="ms", doc="onset")
     stop: Parameter = parameter(float("inf"), unit="ms", doc="end", domain="real")
     max_events: int | None = eqx.field(default=None, static=True)
-    number: int = eqx.field(default=0, static=True)  # tells inputs of one target apart
+    num_targets: int | None = eqx.field(default=None, static=True, converter=_whole)
+    # Tells inputs of one target apart.
+    number: int = eqx.field(default=0, static=True, metadata={"internal": True})
+
+    def __check_init__(self):
+        _check_num_targets(self)
 
     def prepared(self, dt, number):
         what = f"PoissonInput('{self.target}')"
         events = events_per_step(self.rate, dt, self.max_events, what)
-        return PoissonInput(
-            self.target, self.rate, self.weight, self.start, self.stop, events, number
-        )
+        return dataclasses.replace(self, max_events=events, number=number)
 
     def amount(self, *, at):
         if self.max_events is None:
             raise ValueError("PoissonInput: prepare it for a dt first, as brainjax.build does.")
         bits = at.stream.bits(f"PoissonInput.{self.target}.{self.number}", at.index)
         counts = poisson_counts(bits, self.rate * (at.dt / 1000), self.max_events)
-        return jnp.where(_during(self.start, self.stop, at), counts * self.weight, 0)
+        events = jnp.where(_during(self.start, self.stop, at), counts * self.weight, 0)
+        return _for_targets(events, self.num_targets, at)
 
 
 def check_target(stimulus: Any, receptors: dict[str, tuple[str, ...]]) -> None:

@@ -517,6 +517,39 @@ def test_drawn_delays_are_rounded():
         "at least 1",
     ),
     Bad(
+        "more targets than neurons",
+        stimulus(lambda: bj.PoissonInput("exc.ampa", 10.0, 1.0, num_targets=6)),
+        ValueError,
+        "PoissonInput('exc.ampa'): num_targets",
+        "6",
+        "at most 5, the size of 'exc'",
+    ),
+    Bad(
+        "a current for more targets than neurons",
+        stimulus(lambda: bj.DC("exc", 10.0, num_targets=6)),
+        ValueError,
+        "DC('exc'): num_targets",
+        "6",
+        "at most 5, the size of 'exc'",
+    ),
+    Bad(
+        "no targets",
+        lambda: bj.DC("exc", 10.0, num_targets=0),
+        ValueError,
+        "DC('exc'): num_targets",
+        "0",
+        "at least 1",
+    ),
+    Bad(
+        "a fraction of a target",
+        lambda: bj.PoissonInput("exc.ampa", 10.0, 1.0, num_targets=2.0),
+        TypeError,
+        "PoissonInput('exc.ampa'): num_targets",
+        "2.0",
+        "an integer",
+        "Write 2.",
+    ),
+    Bad(
         "a traced rate",
         lambda: jax.jit(
             lambda rate: build(stimuli=[bj.PoissonInput("exc.ampa", rate, 1.0)]).stimuli[0].rate

@@ -26,7 +26,7 @@ def load(name: str):
 @pytest.fixture(scope="module")
 def spikes():
     """(library, by hand): all spikes as (step, neuron), neurons numbered over the network."""
-    built = bj.build(bj.models.coba(size=SIZE), dt=DT, key=jax.random.key(0))
+    built = bj.experiments.load("coba", {"scale": SIZE / 4000}).build()
     state = built.init_state(key=jax.random.key(1), history=True)
     record = {n: bj.Spikes(n) for n in ("exc", "inh")}
     trains = bj.simulate(built, MS, state=state, record=record).records

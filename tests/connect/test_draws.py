@@ -136,6 +136,77 @@ def test_without_deviation_all_are_the_mean():
     assert (Normal(1.5, 0.0, low=2.0, outside="clip").sample(stream, 4) == 2.0).all()
 
 
+# Of every kind, with bounds that cut the half, nearly all, and hardly anything.
+MEANS = [
+    *DRAWS,
+    Normal(1.5, 0.75, low=0.05),
+    Normal(0.75, 0.375, low=0.05),
+    Normal(87.8, 8.78, low=0.0),
+    Normal(-2.0, 0.5, low=0.0),
+    Normal(2.0, 0.5, high=0.0),
+    Normal(1.0, 2.0, low=-0.5, high=1.5, outside="clip"),
+    Normal(-3.0, 1.0, low=0.0, outside="clip"),
+    Normal(1.5, 0.0),
+    Normal(1.5, 0.0, low=2.0, outside="clip"),
+    LogNormal(0.3, 0.8, low=3.0),
+    LogNormal(0.3, 0.8, high=0.5),
+    LogNormal(0.3, 0.8, low=2.0, outside="clip"),
+    LogNormal(0.3, 0.8, low=0.5, high=1.0, outside="clip"),
+    LogNormal(0.3, 0.0),
+]
+
+
+@pytest.mark.parametrize("draw", MEANS, ids=repr)
+def test_expectation_is_the_mean_of_what_is_sampled(draw):
+    n, z = 200_000, []
+    for seed in SEEDS:
+        values = draw.sample(HostStream((5, seed)), n)
+        error = max(values.std() / n**0.5, 1e-14 * abs(values.mean()))
+        z.append((values.mean() - draw.expectation()) / error)
+    assert np.abs(z).max() < 4.5 and abs(np.mean(z)) < 2.5
+    assert type(draw.expectation()) is float
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [d for d in MEANS if isinstance(d, Normal) and d.outside == "redraw" and d.std > 0]
+    + [Normal(0.0, 1.0, low=4.6, high=4.9), Normal(0.0, 1.0, low=0.1, high=0.10001)],
+    ids=repr,
+)
+def test_expectation_of_a_truncated_normal(draw):
+    assert draw.expectation() == pytest.approx(truncated(draw).mean(), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("draw", [d for d in MEANS if isinstance(d, LogNormal)], ids=repr)
+def test_expectation_of_a_log_normal(draw):
+    """By quadrature over the quantiles: the middle of a million intervals of probability."""
+    low, high = draw._standard_bounds() if draw.outside == "redraw" else (-np.inf, np.inf)
+    below, above = stats.norm.cdf([low, high])
+    u = below + (np.arange(1_000_000) + 0.5) / 1_000_000 * (above - below)
+    values = np.clip(np.exp(draw.mu + draw.sigma * stats.norm.ppf(u)), draw.low, draw.high)
+    assert draw.expectation() == pytest.approx(values.mean(), rel=1e-5)
+
+
+def test_expectation_of_wide_log_normals():
+    # Beyond the range of a double without bounds, and yet finite within them.
+    assert LogNormal(0.0, 85.0).expectation() == math.inf
+    assert 1.0 < LogNormal(0.0, 85.0, low=1.0, high=3.0).expectation() < 3.0
+    assert LogNormal(0.0, 85.0, high=3.0, outside="clip").expectation() == pytest.approx(
+        1.5, rel=0.1
+    )
+
+
+@pytest.mark.parametrize("draw", MEANS, ids=repr)
+def test_scaled_values_are_multiples(draw):
+    stream = HostStream((6, 6))
+    scaled = draw.scaled(3.0)
+    assert type(scaled) is type(draw)
+    np.testing.assert_allclose(scaled.sample(stream, 100), 3.0 * draw.sample(stream, 100), 1e-12)
+    assert scaled.expectation() == pytest.approx(3.0 * draw.expectation(), rel=1e-12)
+    with pytest.raises(ValueError, match=r"scaled: factor: got 0\.0, expected more than 0"):
+        draw.scaled(0.0)
+
+
 @pytest.mark.parametrize("end", [2.0**-53, 1 - 2.0**-53])
 @pytest.mark.parametrize("bounds", [(4.7, math.inf), (0.0, math.inf), (-math.inf, -4.7)])
 def test_the_ends_of_the_stream_stay_finite(end, bounds, monkeypatch):

@@ -20,7 +20,7 @@ from brainjax.connect import (
     Rule,
     _pairs,
 )
-from brainjax.core import _host_random
+from brainjax.core import _host_random, _sort
 from brainjax.core._host_random import HostStream
 
 STREAM = HostStream((7, 42)).child("exc->inh")
@@ -90,6 +90,7 @@ def test_rules_are_values(rule):
 @pytest.mark.parametrize(("rule", "num_pre", "num_post", "same", "golden"), RULES, ids=IDS)
 def test_memory_blocks_do_not_show(rule, num_pre, num_post, same, golden, monkeypatch):
     monkeypatch.setattr(_pairs, "_BLOCK", 64)
+    monkeypatch.setattr(_sort, "PART", 64)
     monkeypatch.setattr(_host_random, "_BLOCK", 48)
     assert digest(*rule.draw(num_pre, num_post, STREAM, same=same)) == golden
 
@@ -130,6 +131,54 @@ def test_more_targets_leave_the_first_as_they_were(multapses):
     few, many = (rule.draw(50, n, STREAM, same=False) for n in (100, 300))
     first = many[1] < 100
     assert np.array_equal(many[0][first], few[0]) and np.array_equal(many[1][first], few[1])
+
+
+@pytest.mark.parametrize(("rule", "num_pre", "num_post", "same", "golden"), RULES, ids=IDS)
+def test_expected_number_is_that_of_what_is_drawn(rule, num_pre, num_post, same, golden):
+    del golden
+    expected = rule.expected_number(num_pre, num_post, same=same)
+    assert type(expected) is float
+    if not isinstance(rule, FixedProbability):
+        assert expected == rule.draw(num_pre, num_post, STREAM, same=same)[0].size
+        return
+    drawn = [
+        rule.draw(num_pre, num_post, STREAM.child("seed", i), same=same)[0].size for i in range(4)
+    ]
+    # Binomial: 5 sigma of the mean of the draws.
+    bound = 5 * math.sqrt(expected * (1 - rule.p) / len(drawn))
+    assert abs(np.mean(drawn) - expected) < bound
+
+
+def test_expected_number_knows_of_autapses():
+    for rule, number in (
+        (AllToAll(False), 90),
+        (FixedProbability(0.3, False), 0.3 * 90),
+        (FixedInDegree(3, False), 30),
+        (FixedOutDegree(3, False), 30),
+    ):
+        assert rule.expected_number(10, 10, same=True) == number
+    assert AllToAll(False).expected_number(10, 10, same=False) == 100
+    assert FixedProbability(0.3, False).expected_number(10, 10, same=False) == 0.3 * 100
+    assert AllToAll().expected_number(70_000, 70_000, same=True) == 4.9e9  # nothing is drawn
+
+
+@pytest.mark.parametrize(
+    ("rule", "num_pre", "num_post", "same"),
+    [
+        (OneToOne(), 3, 4, False),
+        (FixedInDegree(11, multapses=False), 10, 10, True),
+        (FixedOutDegree(10, False, False), 10, 10, True),
+        (FixedTotalNumber(91, False, False), 10, 10, True),
+        (Explicit([0, 10], [0, 0]), 10, 10, True),
+    ],
+    ids=repr,
+)
+def test_expected_number_refuses_what_draw_refuses(rule, num_pre, num_post, same):
+    with pytest.raises(ValueError) as drawing:
+        rule.draw(num_pre, num_post, STREAM, same=same)
+    with pytest.raises(ValueError) as expecting:
+        rule.expected_number(num_pre, num_post, same=same)
+    assert str(expecting.value) == str(drawing.value)
 
 
 # ---------------------------------------------------------------------------------------- explicit

@@ -105,7 +105,7 @@ def test_structure_does_not_depend_on_what_else_is_in_the_network(built):
 
 def test_the_default_surrogate_stays_bounded_in_a_recurrent_network():
     """The gradient of COBA's rate by its weights over 50 ms; steepness 1 is the control."""
-    network = bj.models.coba(size=400)
+    network = bj.experiments.load("coba", {"scale": 0.1}).network
 
     def gradient(network):
         built = bj.build(network, dt=0.1, key=jax.random.key(0))

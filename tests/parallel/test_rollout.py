@@ -43,7 +43,13 @@ def built():
             bj.Projection("inh", "exc.in", bj.FixedTotalNumber(150), bj.Normal(-80.0, 8.0), 0.8),
             bj.Projection("noise", "exc.jump", bj.FixedOutDegree(5), 0.5, 0.3),
         ],
-        [bj.PoissonInput("exc.in", rate=800.0, weight=30.0), bj.StepCurrent("inh", [5.0], [30.0])],
+        [
+            bj.PoissonInput("exc.in", rate=800.0, weight=30.0),
+            # To the first neurons, on both sides of where the network is split.
+            bj.PoissonInput("exc.in", rate=900.0, weight=20.0, num_targets=27),
+            bj.DC("exc", 15.0, num_targets=31),
+            bj.StepCurrent("inh", [5.0], [30.0]),
+        ],
     )
     return bj.build(network, dt=0.1, key=jax.random.key(3))
 

@@ -155,6 +155,26 @@ def test_isis_show_intervals_and_irregularity(trains):
     assert texts == [*wanted, "Poisson 1"]
 
 
+def test_many_populations_are_boxes_with_their_quartiles(trains):
+    (first, *_) = trains.values()
+    many = {f"p{i}": first for i in range(5)}
+    values = analysis.rates(first)
+    (rates,), (intervals, cv), (_, over_time) = (
+        f.axes for f in (plot.rates(many), plot.isis(many), plot.raster(many))
+    )
+    for ax, n in ((rates, 5), (intervals, 5), (cv, 5)):
+        assert len(ax.patches) == n
+        ax.figure.canvas.draw()
+    box = rates.patches[0].get_path().vertices[:, 0]
+    assert (box.min(), box.max()) == pytest.approx(tuple(np.percentile(values, [25, 75])))
+    labels = [t.get_text() for t in rates.get_yticklabels()]
+    assert labels[0] == f"p0 {values.mean():.1f} Hz" and len(labels) == 5
+    (line,) = over_time.patches  # of all neurons
+    bin_ = np.diff(line.get_data().edges)[0]
+    expected = analysis.population_rate(first, bin_)[1]  # the mean of five that are the same
+    np.testing.assert_allclose(line.get_data().values, expected)
+
+
 def test_distributions_of_silence():
     quiet = {"quiet": Train(np.zeros(0, int), np.zeros(0), 5)}
     for figure in (plot.rates(quiet), plot.isis(quiet), plot.summary(quiet)):

@@ -83,7 +83,7 @@ def compare(network, num_steps, at_least, *, impl="auto", driver="simulate", con
 
 
 def test_coba_of_4000_neurons(x64):
-    compare(bj.models.coba(), 3000, 10_000)
+    compare(bj.experiments.load("coba", {"precision": "float64"}).network, 3000, 10_000)
 
 
 @pytest.mark.parametrize("driver", ["simulate", "rollout"])

@@ -11,6 +11,11 @@ START, STOP = 200.0, 1200.0
 POPULATIONS = ("exc", "inh")
 
 
+def coba(**changes):
+    """The network of the config."""
+    return bj.experiments.load("coba", changes).network
+
+
 def spikes_of(network, seed, capacity=None):
     built = bj.build(network, dt=0.1, key=jax.random.key(seed))
     record = {n: bj.Spikes(n, capacity) for n in POPULATIONS}
@@ -26,7 +31,7 @@ def rate(network, seed):
 
 def edited(*, inh_weight=None, rule=None):
     """COBA with other inhibitory weights, or another rule: population to rule."""
-    network = bj.models.coba()
+    network = coba()
     projections = [
         bj.Projection(
             p.source,
@@ -47,7 +52,7 @@ def fixed_in_degree():
 
 def test_rate_and_irregularity_of_one_seed():
     # One seed of the oracle in NumPy lies in 18.4 to 24.9 Hz, mean 21.1 +- 1.5.
-    trains = spikes_of(bj.models.coba(), 0)
+    trains = spikes_of(coba(), 0)
     late = {n: t.time > START for n, t in trains.items()}
     number = sum(int(x.sum()) for x in late.values())
     assert 17 < number / 4000 < 26
@@ -70,17 +75,18 @@ def test_rate_and_irregularity_of_one_seed():
 
 
 def test_seeds_differ_and_repeat():
-    assert rate(bj.models.coba(), 1) == rate(bj.models.coba(), 1) != rate(bj.models.coba(), 2)
+    assert rate(coba(), 1) == rate(coba(), 1) != rate(coba(), 2)
 
 
 def test_controls_without_recurrent_inhibition_or_drive():
+    undriven = {f"network.populations.{n}.neuron.i_e": 0.0 for n in POPULATIONS}
     assert rate(edited(inh_weight=0.0), 0) > 100  # nothing balances the excitation
-    assert rate(bj.models.coba(i_e=0.0), 0) == 0  # the benchmark without its kick
+    assert rate(coba(**undriven), 0) == 0  # the benchmark without its kick
 
 
 @pytest.mark.slow
 def test_mean_rate_over_seeds():
-    rates = [rate(bj.models.coba(), seed) for seed in range(10)]
+    rates = [rate(coba(), seed) for seed in range(10)]
     print("COBA, 4000 neurons:", np.round(rates, 2), np.mean(rates))
     assert 19.8 < np.mean(rates) < 22.6
     assert np.std(rates) < 3
@@ -89,7 +95,7 @@ def test_mean_rate_over_seeds():
 @pytest.mark.slow
 def test_rate_of_40_000_neurons():
     # Six seeds gave 21.1 +- 0.4 Hz (20.6 to 21.7), three of the oracle in NumPy 20.9, 21.0, 21.7.
-    found = rate(bj.models.coba(size=40_000), 0)
+    found = rate(coba(scale=10.0), 0)
     print("COBA, 40 000 neurons:", found)
     assert 20.1 < found < 22.1
 

@@ -124,6 +124,38 @@ def test_two_poisson_inputs_to_one_receptor_are_independent():
     assert abs(counts.var() - 0.4) < 0.05
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_input_for_the_first_neurons_leaves_their_numbers_as_they_were(driver):
+    """What the first seven receive is what they would receive among all; the others get nothing."""
+    size, num_steps, first = 12, 200, 7
+    neuron, receptors = counter(syn=0)
+    rates = np.linspace(500.0, 2000.0, size)
+
+    def records(num_targets):
+        stimuli = [
+            bj.PoissonInput("cell.syn", rates, 1.0, start=3.0, num_targets=num_targets),
+            bj.DC("line", 5.0, start=3.0, stop=9.0, num_targets=num_targets),
+        ]
+        line = bj.LIF(c_m=DT, tau_m=1e12, v_th=1e12, e_l=0.0, v_reset=0.0)
+        populations = {
+            "cell": bj.Population(size, neuron, receptors),
+            "line": bj.Population(size, line),
+        }
+        network = bj.Network(populations, stimuli=stimuli)
+        built = bj.build(network, dt=DT, key=jax.random.key(0))
+        record = {"events": bj.Trace("cell", "syn.i"), "current": bj.Trace("line", "v")}
+        return {
+            n: arrived(r) for n, r in run(built, num_steps, driver=driver, record=record).items()
+        }
+
+    every, some, whole = records(None), records(np.int64(first)), records(size)
+    for name in every:
+        assert (np.abs(every[name]).sum(axis=0) > 0).all()
+        np.testing.assert_array_equal(some[name][:, :first], every[name][:, :first])
+        np.testing.assert_array_equal(some[name][:, first:], 0)
+        np.testing.assert_array_equal(whole[name], every[name])
+
+
 @functools.cache
 def shot_noise(seed):
     """v of 300 free membranes under excitatory and inhibitory Poisson input, every 30 ms."""

@@ -1,0 +1,147 @@
+"""Rows laid out block by block are those of a definition over all synapses at once."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import brainjax as bj
+from brainjax.connect import Distribution, FixedInDegree, FixedOutDegree, FixedProbability
+from brainjax.core import HostStream
+from brainjax.network import _build, _layout
+
+DT, OFFSET, WORDS = 0.1, 5, (7, 42)
+LISTED = np.random.default_rng(0)
+EXPLICIT = bj.Explicit(LISTED.integers(0, 40, 300), LISTED.integers(0, 30, 300))
+STEPS = LISTED.integers(1, 70, 300)
+
+# Rule, sizes, weight, delay in ms.
+CASES = {
+    "constant": (FixedProbability(0.2), 40, 30, 3.0, 0.4),
+    "weights drawn, delay constant": (FixedProbability(0.2), 40, 30, bj.Normal(5.0, 1.0), 0.4),
+    "delays drawn, weight constant": (FixedInDegree(9), 40, 30, 3.0, bj.Uniform(0.1, 2.0)),
+    "total": (bj.FixedTotalNumber(900), 40, 30, bj.Normal(5.0, 1.0), bj.Normal(1.5, 0.75, 0.05)),
+    "many sources without synapses": (
+        bj.FixedTotalNumber(60),
+        5000,
+        30,
+        bj.Normal(5.0, 1.0),
+        bj.Normal(1.5, 0.75, low=0.05),
+    ),
+    "fixed out-degree": (FixedOutDegree(12), 40, 30, bj.LogNormal(0.0, 1.0), bj.Uniform(0.1, 0.5)),
+    "long delays": (FixedOutDegree(12), 40, 30, bj.LogNormal(0.0, 1.0), bj.Uniform(0.1, 1e5)),
+    "one source": (bj.FixedTotalNumber(200), 1, 30, bj.Normal(5.0, 1.0), bj.Uniform(0.1, 2.0)),
+    "one target": (bj.AllToAll(), 40, 1, bj.Normal(5.0, 1.0), bj.Uniform(0.1, 2.0)),
+    "nothing": (bj.FixedTotalNumber(0), 40, 30, bj.Normal(5.0, 1.0), bj.Uniform(0.1, 2.0)),
+    "nothing, constant": (bj.FixedProbability(0.0), 40, 30, 2.0, 0.1),
+    "nothing listed": (bj.Explicit([], []), 40, 30, [], []),
+    "listed": (EXPLICIT, 40, 30, LISTED.normal(size=300), STEPS * DT),
+    "listed edges, drawn values": (EXPLICIT, 40, 30, bj.Normal(5.0, 1.0), bj.Uniform(0.1, 2.0)),
+    "listed delays, constant weight": (EXPLICIT, 40, 30, -2.0, (STEPS * DT).tolist()),
+    "listed values of a drawn rule": (
+        FixedOutDegree(12),
+        40,
+        30,
+        LISTED.normal(size=480),
+        jnp.asarray(LISTED.integers(1, 9, 480) * DT),
+    ),
+}
+
+
+def whole(case):
+    """The rows of a projection, its weights and its longest row, group and delay."""
+    rule, num_pre, num_post, weight, delay = case
+    stream = HostStream(WORDS).child("projection", "p")
+    pre, post = rule.draw(num_pre, num_post, stream.child("rule"), same=False)
+    given = getattr(rule, "order", slice(None))
+
+    def values(value, name):
+        if isinstance(value, Distribution):
+            return value.sample(stream.child(name), pre.size)
+        value = np.asarray(value, np.float64)
+        return np.broadcast_to(value, pre.shape) if value.ndim == 0 else value[given]
+
+    steps = np.floor(values(delay, "delay") / DT + 0.5).astype(np.int64)
+    key = pre.astype(np.int64) * 2**21 + steps
+    order = np.argsort(key, kind="stable")
+    key, first = np.unique(key[order], return_index=True)
+    ends = np.append(first, pre.size)
+    source_ptr = np.searchsorted(key >> 21, np.arange(num_pre + 1))
+    rows = (source_ptr, key & (2**21 - 1), ends, post[order] + OFFSET)
+    longest = (
+        np.bincount(pre, minlength=1).max(),
+        np.diff(ends).max(initial=0),
+        steps.max(initial=1),
+    )
+    return rows, values(weight, "weight")[order], longest
+
+
+def built(case, weight=None):
+    rule, num_pre, num_post, own_weight, delay = case
+    populations = {
+        "a": bj.Population(num_pre, bj.LIF()),
+        "b": bj.Population(num_post, bj.LIF(), {"in": bj.Delta()}),
+    }
+    weight = own_weight if weight is None else weight
+    projection = bj.Projection("a", "b.in", rule, weight, delay, name="p")
+    return _build._build_projection(projection, populations, OFFSET, DT, WORDS)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, None])
+@pytest.mark.parametrize("name", CASES)
+def test_blocks_do_not_show(name, block, monkeypatch):
+    case = CASES[name]
+    if block is not None:
+        monkeypatch.setattr(_layout, "_BLOCK", block)
+    rows, weight, longest = whole(case)
+    got = built(case)
+    for field, expected in zip(got.rows._fields, rows, strict=True):
+        held = getattr(got.rows, field)
+        assert held.dtype == jnp.int32
+        np.testing.assert_array_equal(held, expected, err_msg=field)
+    assert got.weight.dtype == jnp.float32
+    if got.weight.ndim == 0:
+        weight = np.float64(case[3])
+    np.testing.assert_array_equal(got.weight, np.float32(weight))
+    assert (got.longest_row, got.longest_group, got.longest_delay) == longest
+
+
+@pytest.mark.parametrize("name", ["total", "constant", "listed", "nothing"])
+def test_traced_weights_come_into_the_same_order(name, monkeypatch):
+    monkeypatch.setattr(_layout, "_BLOCK", 64)
+    case = CASES[name]
+    num_synapses = built(case).num_synapses
+    weight = np.random.default_rng(1).normal(size=num_synapses).astype(np.float32)
+    expected = built(case, weight).weight
+    got = eqx.filter_jit(lambda w: built(case, w).weight)(jnp.asarray(weight))
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.usefixtures("x64")
+def test_weights_of_double_precision_are_not_rounded():
+    _, weight, _ = whole(CASES["total"])
+    got = built(CASES["total"]).weight
+    assert got.dtype == jnp.float64
+    np.testing.assert_array_equal(got, weight)
+
+
+@pytest.mark.parametrize(
+    "rule", [bj.FixedTotalNumber(2**31), FixedProbability(0.5), FixedOutDegree(40_000)]
+)
+def test_too_many_synapses_are_refused_before_they_are_drawn(rule, monkeypatch):
+    def draw(*args, **kwargs):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(type(rule), "_draw", draw)
+    with pytest.raises(ValueError, match=r"'p': synapses: got 2\d{9}, expected at most 2147483647"):
+        build_whole(rule)
+    if isinstance(rule, bj.FixedTotalNumber):  # the control: one less is drawn
+        with pytest.raises(AssertionError, match="drawn"):
+            build_whole(bj.FixedTotalNumber(2**31 - 1))
+
+
+def build_whole(rule):
+    population = bj.Population(70_000, bj.LIF(), {"in": bj.Delta()})
+    projection = bj.Projection("a", "a.in", rule, 1.0, 0.1, name="p")
+    bj.build(bj.Network({"a": population}, [projection]), dt=DT, key=jax.random.key(0))
