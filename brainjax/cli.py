@@ -4,14 +4,22 @@ Exit codes: 0 done; 1 a run that failed or was interrupted (what it had recorded
 """
 
 import argparse
+import contextlib
 import json
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from . import __version__, experiments
 from .experiments import ConfigError
+from .experiments._catalogue import first_line
+from .experiments._config import changes_of
+from .experiments._folder import check_partners, folder_for
+from .experiments._reproduce import HEADING, row
 from .ops import info
 
 
@@ -24,17 +32,22 @@ def main(arguments: Sequence[str] | None = None, *, models: Sequence[Any] = ()) 
     - `models`: models of your own that configs may name: a script of yours that ends in
       `sys.exit(main(models=[MyNeuron]))` is `brainjax` with your neuron.
     """
+    program = "brainjax" if arguments is not None else Path(sys.argv[0]).name
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(arguments)
-    options.models, options.command_line = models, shlex.join(["brainjax", *arguments])
+    options.models, options.command_line = models, shlex.join([program, *arguments])
     command: Callable[[argparse.Namespace], int] = options.call
     try:
         return command(options)
     except ConfigError as error:
         print(f"brainjax {options.command}: {error}", file=sys.stderr)
         return 2
+    except (RuntimeError, FloatingPointError, MemoryError) as error:
+        reason = str(error) or "out of memory"
+        print(f"brainjax {options.command}: {reason}\nNothing was kept.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(f"brainjax {options.command}: interrupted; nothing was recorded", file=sys.stderr)
+        print(f"brainjax {options.command}: interrupted; nothing was kept", file=sys.stderr)
         return 1
     except BrokenPipeError:  # as of `brainjax list | head`
         sys.stderr.close()
@@ -78,31 +91,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _load(options: argparse.Namespace) -> experiments.Experiment:
-    changes = experiments.changes_of(options.set)
+    changes = changes_of(options.set)
     return experiments.load(options.config, changes, models=options.models)
 
 
 def _run(options: argparse.Namespace) -> int:
     experiment = _load(options)
-    experiments.check_partners()
-    folder = experiments.folder_for(experiment.name, options.out)
+    check_partners()
+    folder = folder_for(experiment.name, options.out)
     experiment.check()
     loud = not (options.json or options.quiet)
     if loud:
         print(_header(experiment))
         print(experiment.summary(), flush=True)
-    try:
+    with _terminated_as_interrupted():
         outcome = experiments.run(experiment, progress=not options.quiet)
-    except (RuntimeError, MemoryError) as error:
-        reason = str(error) or "out of memory"
-        print(f"brainjax run: {reason}\nNothing was recorded.", file=sys.stderr)
-        return 1
     summary = experiments.summary_of(outcome)
     if loud:
         print(experiments.report(outcome, summary))
     if options.json:
         print(json.dumps(summary, indent=2, allow_nan=False), flush=True)
-    if outcome.error is not None:
+    if isinstance(outcome.error, KeyboardInterrupt):
+        print(f"brainjax run: interrupted after {outcome.recorded:g} ms", file=sys.stderr)
+    elif outcome.error is not None:
         print(f"brainjax run: {outcome.error}", file=sys.stderr)
     if not outcome.recorded:
         print("Nothing was recorded: the run ended in the warm-up.", file=sys.stderr)
@@ -123,6 +134,18 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if outcome.error is None else 1
 
 
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, by which clusters announce the end of a job, is taken for Ctrl-C meanwhile."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
+    try:
+        yield
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
+
+
 def _header(experiment: experiments.Experiment) -> str:
     about = info()
     ops = about["ops"] if experiment.impl == "auto" else experiment.impl
@@ -134,12 +157,14 @@ def _header(experiment: experiments.Experiment) -> str:
 def _reproduce(options: argparse.Namespace) -> int:
     if options.seeds < 1:
         raise ConfigError(f"--seeds: got {options.seeds}, expected at least 1.")
-    print(experiments.HEADING, flush=True)
     agrees = True
-    for finding in experiments.reproduce(
-        options.configs, seeds=options.seeds, models=options.models
-    ):
-        print(experiments.row(finding), flush=True)
+    findings = experiments.reproduce(
+        options.configs, seeds=options.seeds, models=options.models, progress=True
+    )
+    for number, finding in enumerate(findings):
+        if number == 0:
+            print(HEADING)
+        print(row(finding), flush=True)
         agrees = agrees and finding.agrees is not False
     return 0 if agrees else 1
 
@@ -159,7 +184,7 @@ def _list(options: argparse.Namespace) -> int:
     for kind, entries in experiments.registry(options.models).items():
         print(f"\n{kind}")
         for name, entry in entries.items():
-            print(f"  {name:24} {experiments.first_line(entry)}")
+            print(f"  {name:24} {first_line(entry)}")
     return 0
 
 

@@ -17,6 +17,7 @@ from brainjax.core import UNITS, parameters_of
 
 ROOT = Path(__file__).parent.parent
 ROOMS = "core connect neurons synapses stimuli network simulate analysis plot models ops".split()
+ROOMS += ["experiments"]
 CITED = {"neuron", "receptor", "surrogate"}
 # Models that are no one's invention.
 UNCITED = {"Delta", "NoSurrogate"}

@@ -1,20 +1,16 @@
 """Experiments: networks from a config, run into a folder. The one room that prints and writes."""
 
 from ._catalogue import describe as describe
-from ._catalogue import first_line as first_line
 from ._catalogue import titles as titles
 from ._config import bundled as bundled
-from ._config import changes_of as changes_of
 from ._experiment import Experiment as Experiment
 from ._experiment import load as load
-from ._folder import check_partners as check_partners
-from ._folder import folder_for as folder_for
 from ._folder import write_run as write_run
 from ._registry import registry as registry
-from ._reproduce import HEADING as HEADING
+from ._reproduce import Finding as Finding
 from ._reproduce import reproduce as reproduce
-from ._reproduce import row as row
 from ._run import Outcome as Outcome
+from ._run import Times as Times
 from ._run import run as run
 from ._schema import ConfigError as ConfigError
 from ._summary import report as report

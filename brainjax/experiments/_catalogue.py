@@ -7,6 +7,7 @@ from typing import Any
 from ..core import explain, near_miss
 from ..network._network import table as columns
 from ._config import bundled, read_config
+from ._experiment import Experiment, config_table
 from ._options import KINDS, Entry
 from ._registry import registry
 from ._schema import REQUIRED, ConfigError, Named, Table
@@ -23,13 +24,20 @@ def first_line(entry: Entry) -> str:
 
 
 def describe(name: str, *, models: Sequence[Any] = ()) -> str:
-    """What a model is, and the keys of its table in a config.
+    """What a model is, and the keys of its table in a config; of `"config"`, the keys of a config.
+
+    **Arguments:**
+
+    - `name`: in the registry, in any case.
+    - `models`: as of `load`.
 
     **Raises:**
 
     `ConfigError` for a name that is not in the registry.
     """
-    known = {n: e for entries in registry(models).values() for n, e in entries.items()}
+    kinds = registry(models)
+    known = {n: e for entries in kinds.values() for n, e in entries.items()}
+    known["config"] = Entry("network", Experiment, config_table(kinds))
     found = next((n for n in known if n.lower() == name.lower()), None)
     if found is None:
         mend = near_miss(name, known)
@@ -37,7 +45,10 @@ def describe(name: str, *, models: Sequence[Any] = ()) -> str:
     entry = known[found]
     rows = [("key", "default", "unit", "what it is"), *_rows(entry.table, "")]
     head = f"{found}: {KINDS[entry.kind].what}"
-    text = [head, "=" * len(head), "", inspect.getdoc(entry.make) or "", ""]
+    about = inspect.getdoc(entry.make) or ""
+    if found == "config":
+        head, about = "config", "The keys of a config itself. `base` names a file that it changes."
+    text = [head, "=" * len(head), "", about, ""]
     return "\n".join([*text, columns(rows) if len(rows) > 1 else "It has no keys but its type."])
 
 

@@ -26,7 +26,7 @@ def bundled() -> dict[str, Path]:
 def read_config(config: str | Path) -> tuple[Path, Tree]:
     """The file of a config and what it says, on top of its `base` if it names one."""
     file = Path(config)
-    if not file.exists() and str(config) in bundled():
+    if not file.is_file() and str(config) in bundled():
         file = bundled()[str(config)]
     return file, _read(file, ())
 
@@ -90,8 +90,22 @@ def changed(tree: Tree, changes: Mapping[str, Any], resolve: Callable[[Tree], Tr
     """`tree` with other values at some paths, each of which must be there once all is filled in."""
     for path, value in changes.items():
         keys = path_of(path)
-        _check_there(resolve(tree), keys, path)
+        try:
+            filled = resolve(tree)
+        except ConfigError:  # which the changes to come may mend; else it is raised at the end
+            filled = None
+        if filled is not None:
+            _check_there(filled, keys, path)
+        if keys[-1] == "type" and keys[:-1] and value != _at(filled, keys):
+            keys, value = keys[:-1], {"type": value}  # the options of the other type go with it
         tree = overlaid_at(tree, keys, value)
+    return tree
+
+
+def _at(tree: Any, keys: list[str]) -> Any:
+    """What is in `tree` at a path, or `None`."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
 
 
@@ -130,6 +144,8 @@ def _check_there(tree: Any, keys: list[str], path: str) -> None:
         if not isinstance(tree, dict) or key not in tree:
             where = ".".join(keys[:i]) or "the config"
             mend = near_miss(key, tree) if isinstance(tree, dict) else f"{where} is not a table."
+            if tree == {}:
+                mend = f"It is empty; fill it as a whole: --set '{where}={{ {key} = ... }}'."
             raise ConfigError(
                 explain(
                     f"--set {path}",

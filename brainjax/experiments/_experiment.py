@@ -19,7 +19,7 @@ from ._schema import REQUIRED, Choice, ConfigError, ListOf, Maybe, Named, Option
 MEASURES = ("rate_hz", "cv_isi", "synchrony")
 
 # What may change without making another experiment of it: published values still apply.
-HARMLESS = ("title", "source", "deviations", "seed", "precision", "impl", "record")
+HARMLESS = ("name", "title", "source", "deviations", "seed", "precision", "impl", "record")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,10 @@ class Experiment:
     - `impl`: of the ops, as of `brainjax.build`.
     - `network`: the description, scaled.
     - `record`: name to recorder, beside the spikes of all populations.
+    - `own_models`: the full names of models of the user's own.
     - `expected`: population (or `"network"`, all neurons) to measure to what is published; empty
-      when the network is not the published one.
+      where settings were changed that it depends on.
+    - `as_published`: whether no such setting was changed.
     """
 
     name: str
@@ -54,7 +56,9 @@ class Experiment:
     impl: str
     network: Network
     record: Mapping[str, Recorder]
+    own_models: tuple[str, ...]
     expected: Mapping[str, Mapping[str, Any]]
+    as_published: bool
 
     @property
     def key(self) -> jax.Array:
@@ -131,7 +135,7 @@ def load(
         ```
     """
     known = registry(models)
-    table = _table(known)
+    table = config_table(known)
     file, tree = read_config(config)
     try:
         published = table.resolve(tree, "")
@@ -139,7 +143,9 @@ def load(
         untouched = all(resolved[k] == v for k, v in published.items() if k not in HARMLESS)
         if not untouched:
             resolved["expected"] = {}
-        return _experiment(file, resolved, table)
+        resolved["name"] = resolved["name"] or file.stem
+        names = tuple(f"{m.__module__}.{m.__qualname__}" for m in models)
+        return _experiment(file, resolved, table, names, untouched)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
 
@@ -163,7 +169,9 @@ def _check_recorder(name: str, recorder: Recorder, network: Network, dt: float) 
         raise ConfigError(f"record.{name}: {error}") from error
 
 
-def _experiment(file: Path, config: dict[str, Any], table: Table) -> Experiment:
+def _experiment(
+    file: Path, config: dict[str, Any], table: Table, own_models: tuple[str, ...], untouched: bool
+) -> Experiment:
     with jax.enable_x64(config["precision"] == "float64"):
         made = table.make(config, "")
         try:
@@ -177,17 +185,19 @@ def _experiment(file: Path, config: dict[str, Any], table: Table) -> Experiment:
             raise ConfigError(explain("expected", got=population, expected=what, mend=mend))
     settings = {k: made[k] for k in ("seed", "dt", "warmup", "duration", "precision", "impl")}
     return Experiment(
-        name=file.stem,
+        name=config["name"],
         file=str(file),
         config=config,
         network=network,
         record=made["record"],
+        own_models=own_models,
         expected=made["expected"],
+        as_published=untouched,
         **settings,
     )
 
 
-def _table(known: Registry) -> Table:
+def config_table(known: Registry) -> Table:
     """What a config holds."""
     number = Scalar(float, 0.0)
     band = Maybe(ListOf(Scalar(float)))
@@ -202,6 +212,7 @@ def _table(known: Registry) -> Table:
     measures = Table({name: Option(Maybe(measure), None) for name in MEASURES}, name="measures")
     return Table(
         {
+            "name": Option(Scalar(str), "", doc="of run folders; by default that of the file"),
             "title": Option(Scalar(str), "", doc="in a few words"),
             "source": Option(Scalar(str), "", doc="the paper"),
             "deviations": Option(Scalar(str), "", doc="from the paper"),

@@ -81,12 +81,12 @@ def folder_for(name: str, out: str | Path | None) -> Path:
 def made_whole(folder: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `folder` at the end; after an error nothing is left.
 
-    Ctrl-C is held off meanwhile: what was recorded is worth the moment it takes.
+    Ctrl-C and SIGTERM are held off meanwhile: what was recorded is worth the moment it takes.
     """
     made = _missing(folder.absolute().parent)
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM) if here}
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
         part.chmod(0o755)
@@ -101,8 +101,8 @@ def made_whole(folder: Path) -> Iterator[Path]:
                 parent.rmdir()
         raise
     finally:
-        if here:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _missing(folder: Path) -> list[Path]:
@@ -115,7 +115,17 @@ def _missing(folder: Path) -> list[Path]:
 
 
 def write_run(folder: Path, outcome: Outcome, summary: Mapping[str, Any], command: str) -> None:
-    """Write config, manifest, summary, recordings and figures of a run to a new folder."""
+    """Write config, manifest, summary, recordings and figures of a run.
+
+    **Arguments:**
+
+    - `folder`: which does not exist yet, or is empty.
+    - `outcome`: of `run`.
+    - `summary`: of `summary_of`.
+    - `command`: what started the run, for the manifest.
+
+    **Raises:** `OSError` where it cannot be written; then nothing is left of it.
+    """
     import tomli_w
 
     with made_whole(folder) as part:
@@ -134,11 +144,13 @@ def manifest_of(outcome: Outcome, config: str, command: str) -> dict[str, Any]:
     """What a run was made with: enough to know whether another must give the same bits."""
     experiment, about = outcome.experiment, info()
     native = Path(about["native_library"])
+    ops = experiment.impl if experiment.impl != "auto" else about["ops"]
     partners = ("jax", "jaxlib", "equinox", "numpy", "scipy")
     return {
         "command": command,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "error": None if outcome.error is None else str(outcome.error),
+        "own_models": list(experiment.own_models),
         "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
         "seed": experiment.seed,
         "versions": {
@@ -151,11 +163,14 @@ def manifest_of(outcome: Outcome, config: str, command: str) -> dict[str, Any]:
         "same_bits_if_equal": {
             "brainjax": about["version"],
             "native_library_sha256": hashlib.sha256(native.read_bytes()).hexdigest()
-            if native.is_file()
+            if ops == "native" and native.is_file()
             else None,
+            # Of drawn weights, delays and initial values: their normal quantiles and exponentials.
+            "numpy": importlib.metadata.version("numpy"),
+            "scipy": importlib.metadata.version("scipy"),
             "jaxlib": about["jaxlib"],
             "platform": about["platform"],
-            "ops": experiment.impl if experiment.impl != "auto" else about["ops"],
+            "ops": ops,
             "precision": experiment.precision,
             "cpu_features": cpu_features(),
         },
@@ -216,8 +231,8 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         if isinstance(record, TraceRecord):
             drawn[f"trace-{name}"] = _trace(outcome, recorder, record)
         elif isinstance(record, RateRecord):
-            axis = {"quantity": f"rate of {recorder.population}", "unit": "Hz"}
-            drawn[f"rate-{name}"] = plot.trace(record.time, record.rate, **axis)
+            whose = f"rate of {recorder.population}"
+            drawn[f"rate-{name}"] = plot.trace(record.time, record.rate, quantity=whose, unit="Hz")
     return drawn
 
 

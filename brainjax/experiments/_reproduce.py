@@ -1,5 +1,6 @@
 """Published networks over several seeds, beside what is published."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class Finding(NamedTuple):
 
 
 def reproduce(
-    configs: Iterable[str], *, seeds: int = 10, models: Sequence[Any] = ()
+    configs: Iterable[str], *, seeds: int = 10, models: Sequence[Any] = (), progress: bool = False
 ) -> Iterator[Finding]:
     """Run configs with the seeds 0, 1, ..., and compare what they expect with what comes out.
 
@@ -48,6 +49,7 @@ def reproduce(
     - `configs`: files, or names of configs that come with BrainJAX.
     - `seeds`: how many.
     - `models`: as of `load`.
+    - `progress`: whether to say on standard error what runs.
 
     **Returns:**
 
@@ -57,15 +59,19 @@ def reproduce(
 
     `ConfigError` for a config that cannot be read; whatever ends a run.
     """
-    for config in configs:
-        experiments = [load(config, {"seed": s, "record": {}}, models=models) for s in range(seeds)]
-        yield from _findings(experiments)
+    changes = [{"seed": seed, "record": {}} for seed in range(seeds)]
+    sets = [[load(config, each, models=models) for each in changes] for config in configs]
+    for experiments in sets:
+        yield from _findings(experiments, progress)
         jax.clear_caches()
 
 
-def _findings(experiments: Sequence[Experiment]) -> Iterator[Finding]:
+def _findings(experiments: Sequence[Experiment], progress: bool) -> Iterator[Finding]:
     summaries = []
-    for experiment in experiments:
+    for ordinal, experiment in enumerate(experiments, 1):
+        if progress:
+            line = f"{experiment.name}: seed {ordinal} of {len(experiments)}"
+            print(f"\r{line:60}", end="\r", file=sys.stderr, flush=True)
         outcome = run(experiment)
         if outcome.error is not None:
             raise outcome.error

@@ -17,7 +17,12 @@ HEADINGS = {"rate_hz": "rate / Hz", "cv_isi": "CV of ISI", "synchrony": "synchro
 
 
 def summary_of(outcome: Outcome) -> dict[str, Any]:
-    """The contents of `summary.json`: numbers, text and `None` (a measure without a value)."""
+    """The contents of `summary.json`: numbers, text and `None` (a measure without a value).
+
+    **Arguments:**
+
+    - `outcome`: of `run`.
+    """
     experiment, times = outcome.experiment, outcome.times
     seconds = outcome.recorded / 1000
     trains = outcome.trains
@@ -106,7 +111,13 @@ def peak_memory() -> float | None:
 
 
 def report(outcome: Outcome, summary: Mapping[str, Any]) -> str:
-    """What a person reads after a run."""
+    """What a person reads after a run: times, and a table of measures beside what is expected.
+
+    **Arguments:**
+
+    - `outcome`: of `run`.
+    - `summary`: of `summary_of`.
+    """
     times = outcome.times
     text = (
         f"built in {times.build:.2f} s, compiled in {times.compile:.2f} s; "
@@ -148,6 +159,8 @@ def table_of(outcome: Outcome, summary: Mapping[str, Any]) -> str:
     text.append("")
     if told:
         text.append("expected: of one seed, as configured; (!) marks what is outside")
+    if not outcome.experiment.as_published:
+        text.append("settings differ from the config's: what it expects does not apply")
     text.append("synchrony: variance over mean of the spike count in 3 ms bins; 1 if independent")
     return "\n".join(text)
 

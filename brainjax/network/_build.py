@@ -86,7 +86,12 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
 
 
 def prepare(network: Network, dt: float) -> tuple[dict[str, Population], tuple[Stimulus, ...]]:
-    """Populations and stimuli for steps of `dt` ms; nothing is drawn.
+    """Populations and stimuli for the steps of a build; nothing is drawn.
+
+    **Arguments:**
+
+    - `network`: the description.
+    - `dt`: the step, ms.
 
     **Raises:** `ValueError` or `TypeError` for whatever `build` refuses and can be known before
     connections are drawn: minutes later would be late.

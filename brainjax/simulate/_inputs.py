@@ -91,7 +91,16 @@ def check_inputs(
 
 
 def steps_of(duration: Any, dt: float, what: str) -> int:
-    """`duration` in steps; refused if `dt` does not divide it."""
+    """How many steps a time is.
+
+    **Arguments:**
+
+    - `duration`: ms.
+    - `dt`: the step, ms.
+    - `what`: what the time is called in an error.
+
+    **Raises:** `TypeError` or `ValueError` unless it is a multiple of `dt`, 0 or more.
+    """
     if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)):
         raise TypeError(explain(what, got=duration, expected="a number in ms"))
     steps = float(duration) / dt if np.isfinite(duration) else -1.0

@@ -15,6 +15,8 @@ import brainjax as bj
 from brainjax import experiments
 from brainjax.cli import main
 from brainjax.experiments import ConfigError, load
+from brainjax.experiments._catalogue import first_line
+from brainjax.experiments._config import changes_of
 
 pytestmark = pytest.mark.pure
 
@@ -103,7 +105,7 @@ def test_a_base_is_overlaid(tmp_path):
 
 
 def test_changes_reach_any_key(tmp_path):
-    changes = experiments.changes_of(
+    changes = changes_of(
         [
             "seed=3",
             "dt=.2",
@@ -122,6 +124,15 @@ def test_changes_reach_any_key(tmp_path):
     assert float(network.populations["inh"].initial["v"]) == -60
     assert network.projections[1].rule == bj.FixedInDegree(2)
     assert experiment.record["v"].neurons == (1,)
+
+
+def test_a_change_of_type_drops_the_options_of_the_old(tmp_path):
+    where = "network.projections.recurrent.rule"
+    changes = {f"{where}.type": "FixedInDegree", f"{where}.n": 2, "scaling.type": "resized"}
+    assert load(tiny(tmp_path), changes).network.projections[0].rule == bj.FixedInDegree(2)
+    assert load("pd14_tenth", {"scaling.type": "resized"}).network.populations["L23E"].size == 2068
+    with pytest.raises(ConfigError, match=r"rule\.n: got 'nothing', expected an integer"):
+        load(tiny(tmp_path), {f"{where}.type": "FixedInDegree"})
 
 
 def test_two_changes_that_are_valid_only_together(tmp_path):
@@ -299,11 +310,23 @@ def test_a_folder_and_a_file_that_is_not_there(tmp_path):
         load("cobba")
 
 
+def test_a_folder_does_not_hide_a_config_that_comes_along(tmp_path, monkeypatch):
+    (tmp_path / "cuba").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load("cuba").name == "cuba"
+
+
+def test_the_keys_of_a_config_are_described():
+    described = experiments.describe("config")
+    assert all(key in described for key in ("warmup", "precision", "expected"))
+
+
 SETTINGS = {
     "duration": "got 'duration', expected KEY=VALUE",
     "sed=3": "got 'sed', expected a key of the config. Did you mean 'seed'",
     "network.populations.ex.size=3": r"expected a key of network.populations. Did you mean 'exc'",
     "seed.x=3": "expected a key of seed. seed is not a table",
+    "network.populations.inh.initial.v=3": "It is empty; fill it as a whole: --set 'network",
     "seed=three": "seed: got 'three', expected an integer",
     "seed=3 +": "got '3 [+]', expected a value as in TOML",
     "=3": "expected a dotted path of keys",
@@ -319,7 +342,7 @@ SETTINGS = {
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_change_that_is_refused(setting, tmp_path):
     with pytest.raises(ConfigError, match=SETTINGS[setting]):
-        load(tiny(tmp_path), experiments.changes_of([setting]))
+        load(tiny(tmp_path), changes_of([setting]))
 
 
 def test_nothing_of_a_config_is_evaluated(tmp_path):
@@ -332,7 +355,7 @@ def test_nothing_of_a_config_is_evaluated(tmp_path):
 def test_options_of_every_model_can_be_read():
     for kind, entries in experiments.registry().items():
         for name, entry in entries.items():
-            assert experiments.first_line(entry), (kind, name)
+            assert first_line(entry), (kind, name)
             described = experiments.describe(name)
             for key, option in itertools.islice(entry.table.options.items(), 3):
                 assert key in described and option.node.expected

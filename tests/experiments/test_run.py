@@ -77,15 +77,15 @@ def test_the_summary_is_of_what_was_recorded(folder):
 def test_recordings_are_read_in_three_lines(folder):
     with h5py.File(folder / "recordings.h5") as file:
         time, neuron = file["spikes/exc/time"][:], file["spikes/exc/neuron"][:]
-        v = file["records/v/value"][:]
-    assert time.size == neuron.size > 0 and time.min() > 5.0 and time.max() <= 25.0
+        v = np.asarray(file["records/v/value"])
+    assert len(v) == 200 and -80 < np.min(v) < np.max(v) <= -55
     assert v.shape == (200, 2) and -80 < v.min() < v.max() <= -55
 
 
 def test_the_resolved_config_runs_to_the_same_bits(folder, capsys, tmp_path):
     first = json.loads((folder / "summary.json").read_text())
     again = run_json(capsys, folder / "config.toml", "--out", tmp_path / "again")
-    assert again["raster_sha256"] == first["raster_sha256"]
+    assert again["raster_sha256"] == first["raster_sha256"] and again["name"] == "tiny"
     other = run_json(capsys, folder / "config.toml", "--out", tmp_path / "o", "--set", "seed=1")
     assert other["raster_sha256"] != first["raster_sha256"]
 
@@ -251,7 +251,8 @@ def brainjax(*arguments, before: str = "") -> subprocess.Popen:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-def test_ctrl_c_keeps_what_was_recorded(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_was_recorded(number, tmp_path):
     out = tmp_path / "deep" / "run"
     process = brainjax("run", tiny(tmp_path), "--out", out, "--set", "duration=1e7", "--json")
     seen = ""
@@ -260,14 +261,14 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path):
         assert time.monotonic() < deadline and process.poll() is None, seen
         seen += process.stderr.read(1)  # type: ignore[union-attr]
     time.sleep(0.5)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     printed, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "interrupted after" in said and f"in {out}" in said
     summary = json.loads(printed)
     assert summary["status"] == "interrupted" and 0 < summary["duration_ms"] < 1e7
     with h5py.File(out / "recordings.h5") as file:
-        last = file["spikes/exc/time"][-1]
+        last = float(file["spikes/exc/time"][:][-1])
         assert file["spikes/exc"].attrs["t_stop"] == pytest.approx(5 + summary["duration_ms"])
     assert 0.9 * summary["duration_ms"] < last <= 5 + summary["duration_ms"]
     assert {f.name for f in out.iterdir()} == FILES
