@@ -78,6 +78,7 @@ bench: .venv/.run ## Run the benchmarks
 oracles: .venv-oracles/.done ## Make the reference traces anew with NEST and Brian2
 	.venv-oracles/bin/python tests/oracles/nest_lif.py $(ARGS)
 	.venv-oracles/bin/python tests/oracles/brian2_lif.py $(ARGS)
+	.venv-oracles/bin/python tests/oracles/nest_microcircuit.py $(ARGS)
 
 test-pure: .venv-pure/.created ## Build without a compiler; check that the result is pure JAX and works
 	@mkdir -p build && rm -rf build/pure

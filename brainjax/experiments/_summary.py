@@ -180,4 +180,6 @@ def inside(value: float | None, band: Any) -> bool:
 
 def number(value: float | None, none: str = "-") -> str:
     """A measure as text."""
-    return none if value is None else f"{value:.3g}" if value < 10 else f"{value:.4g}"
+    if value is None:
+        return none
+    return f"{value:.4g}" if value >= 10 else f"{value:.3g}" if value >= 0.01 else f"{value:.1g}"

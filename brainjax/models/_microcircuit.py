@@ -26,20 +26,6 @@ SIZES = {
 }
 """The populations, in the order that all tables here have, and how many neurons each has."""
 
-MICROCIRCUIT_RATES = {
-    "L23E": 0.903,
-    "L23I": 2.965,
-    "L4E": 4.414,
-    "L4I": 5.876,
-    "L5E": 7.569,
-    "L5I": 8.633,
-    "L6E": 1.105,
-    "L6I": 7.829,
-}
-"""The mean rates of the populations at full scale with Poisson drive, Hz. `downscaled` needs them.
-
-They are those of one run of NEST, which the authors' code contains for this purpose."""
-
 # The probability that a source and a target are connected at least once; rows are targets.
 _PROBABILITIES = np.array(
     [
@@ -101,8 +87,8 @@ def microcircuit(
     """The network below a square millimetre of early sensory cortex, at full scale.
 
     Four layers of excitatory and inhibitory neurons: 77 169 `LIF` with exponential currents, and
-    298 880 968 synapses. `downscaled` makes it smaller; the rates it needs are
-    `MICROCIRCUIT_RATES`.
+    298 880 968 synapses. `downscaled` makes it smaller; the rates it needs are in
+    `configs/pd14.toml`: `bj.experiments.load("pd14", {"scale": 0.1}).network`.
 
     Excitatory and inhibitory currents have the same time constant, so one receptor, `"syn"`, holds
     their sum: the same membrane potentials as with one for each, at half the state and work.

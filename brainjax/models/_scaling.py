@@ -105,8 +105,8 @@ def downscaled(network: Network, factor: float, *, rates: Mapping[str, float]) -
     rates that are missing.
 
     ```python
-    full = bj.models.microcircuit()
-    network = bj.models.downscaled(full, 0.1, rates=bj.models.MICROCIRCUIT_RATES)
+    full = bj.experiments.load("brunel_ai").network
+    network = bj.models.downscaled(full, 0.1, rates={"exc": 37.5, "inh": 37.5})  # Hz
     ```
 
     Source: van Albada, Helias and Diesmann (2015), Scalability of asynchronous networks is limited

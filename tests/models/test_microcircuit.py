@@ -3,17 +3,19 @@
 # Misuse is what is tested, so the types are wrong.
 # pyright: reportArgumentType=false
 
+import json
 import math
+from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from oracles import closed_forms
 
 import brainjax as bj
-from brainjax.models import MICROCIRCUIT_RATES, downscaled, microcircuit
+from brainjax.models import microcircuit
 from brainjax.models._microcircuit import current_per_potential
 
+FOLDER = Path(__file__).parent.parent
 NAMES = ("L23E", "L23I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I")
 SIZES = (20683, 5834, 21915, 5479, 4850, 1065, 14395, 2948)
 # From the authors' code; rows are targets.
@@ -45,7 +47,7 @@ def numbers_of(network):
 
 def test_sizes_and_numbers_of_synapses():
     network = microcircuit()
-    assert tuple(network.populations) == NAMES == tuple(MICROCIRCUIT_RATES)
+    assert tuple(network.populations) == NAMES
     assert tuple(p.size for p in network.populations.values()) == SIZES
     numbers = numbers_of(network)
     np.testing.assert_array_equal(numbers, NUMBERS)
@@ -171,26 +173,11 @@ def test_misuse(arguments, error, match):
         microcircuit(**arguments)
 
 
-# Mean and standard deviation over six seeds (0 to 5) of the rates from 200 to 1200 ms, Hz. One seed
-# of the authors' code gave 0.44 1.89 3.89 4.89 5.73 7.81 0.78 6.90.
-MEASURED = {
-    "L23E": (0.474, 0.025),
-    "L23I": (2.067, 0.060),
-    "L4E": (3.967, 0.074),
-    "L4I": (5.010, 0.041),
-    "L5E": (6.345, 0.310),
-    "L5I": (7.852, 0.085),
-    "L6E": (0.852, 0.040),
-    "L6I": (6.982, 0.051),
-}
-
-
-def test_downscaled_rates():
-    network = downscaled(microcircuit(), 0.1, rates=MICROCIRCUIT_RATES)
-    built = bj.build(network, dt=0.1, key=jax.random.key(10))
-    settled = bj.simulate(built, 200.0, key=jax.random.key(110), record={})
-    record = {name: bj.SpikeCount(name) for name in NAMES}
-    counts = bj.simulate(built, 1000.0, state=settled.state, record=record).records
-    rates = {name: float(np.mean(np.asarray(counts[name]))) for name in NAMES}
-    for name, (mean, deviation) in MEASURED.items():
-        assert abs(rates[name] - mean) < 3 * deviation, rates
+def test_downscaled_rates_are_those_of_nest():
+    """The config with a seed of its own, beside ten seeds of NEST."""
+    nest = json.loads((FOLDER / "oracles/nest_microcircuit.json").read_text())["rate_hz"]
+    experiment = bj.experiments.load("pd14_tenth", {"seed": 10, "record": {}})
+    found = bj.experiments.summary_of(bj.experiments.run(experiment))["populations"]
+    assert tuple(found) == NAMES
+    for name, rates in nest.items():
+        assert abs(found[name]["rate_hz"] - np.mean(rates)) < 4 * np.std(rates), name

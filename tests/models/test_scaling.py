@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import brainjax as bj
-from brainjax.models import MICROCIRCUIT_RATES, downscaled, microcircuit, resized
+from brainjax.models import downscaled, microcircuit, resized
+
+MICROCIRCUIT_RATES = bj.experiments.load("pd14").config["scaling"]["rates"]
 
 RATES = {"exc": 7.0, "inh": 13.0}
 NEURON = {"c_m": 200.0, "tau_m": 20.0}
