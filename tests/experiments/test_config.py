@@ -1,7 +1,10 @@
 """From a TOML file to typed objects: what is read, filled in, changed, and refused."""
 
 import itertools
+import re
+import shlex
 import tomllib
+from pathlib import Path
 from typing import ClassVar
 
 import equinox as eqx
@@ -359,3 +362,17 @@ def test_options_of_every_model_can_be_read():
             described = experiments.describe(name)
             for key, option in itertools.islice(entry.table.options.items(), 3):
                 assert key in described and option.node.expected
+
+
+def test_the_configs_in_the_docs_are_valid(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/experiments.md").read_text(encoding="utf-8")
+    whole, changed = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "balanced.toml").write_text(whole)
+    (tmp_path / "pulse.toml").write_text(changed)
+    load(tmp_path / "balanced.toml").check()
+    pulsed = load(tmp_path / "pulse.toml")
+    pulsed.check()
+    assert len(pulsed.network.stimuli) == 3
+    for setting in re.findall(r"^brainjax run (\S+) (--set .*)$", page, re.MULTILINE):
+        config, settings = setting
+        load(config, changes_of(shlex.split(settings.split("#")[0])[1::2])).check()
