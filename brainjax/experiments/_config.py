@@ -26,7 +26,7 @@ def bundled() -> dict[str, Path]:
 def read_config(config: str | Path) -> tuple[Path, Tree]:
     """The file of a config and what it says, on top of its `base` if it names one."""
     file = Path(config)
-    if not file.is_file() and str(config) in bundled():
+    if str(config) in bundled() and not file.is_file():
         file = bundled()[str(config)]
     return file, _read(file, ())
 

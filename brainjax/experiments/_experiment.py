@@ -9,7 +9,7 @@ import jax
 
 from ..core import explain, near_miss
 from ..network import BuiltNetwork, Memory, Network, Population, build, memory_of, prepare
-from ..simulate import Recorder, steps_of
+from ..simulate import Recorder, Trace, steps_of
 from ._config import changed, read_config
 from ._memory import check_room
 from ._options import Registry, model_node
@@ -74,9 +74,10 @@ class Experiment:
         try:
             for what in ("warmup", "duration"):
                 steps_of(getattr(self, what), self.dt, what)
+            steps_of(self.warmup + self.duration, self.dt, "warmup + duration")
             if self.duration == 0:
                 raise ValueError(explain("duration", got=0.0, expected="more than 0 ms"))
-            check_room(self.memory())
+            check_room(self.memory(), self.bytes_recorded())
             with self.numbers():
                 prepare(self.network, self.dt)
                 for name, recorder in self.record.items():
@@ -88,6 +89,18 @@ class Experiment:
         """What it will take to build and run the network, estimated."""
         with self.numbers():
             return memory_of(self.network, self.dt)
+
+    def bytes_recorded(self) -> float:
+        """What traces will take, which grow with every step."""
+        steps = self.duration / self.dt
+        width = 8 if self.precision == "float64" else 4
+        numbers = 0
+        for recorder in self.record.values():
+            if isinstance(recorder, Trace):
+                population = self.network.populations.get(recorder.population)
+                everyone = population.size if population else 0
+                numbers += everyone if recorder.neurons is None else len(recorder.neurons)
+        return steps * numbers * width
 
     def summary(self) -> str:
         """The network as a table, and what it will take."""

@@ -44,36 +44,36 @@ def folder_for(name: str, out: str | Path | None) -> Path:
 
     `ConfigError` if `out` exists and is not an empty folder, or cannot be made.
     """
-    what = "--out"
-    if out is None:
-        now = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        folder = first = Path("runs") / f"{name}-{now}"
-        number = 2
-        while folder.exists():
-            folder, number = first.with_name(f"{first.name}-{number}"), number + 1
-    else:
-        folder = Path(out)
+    folder = _new_folder(name) if out is None else Path(out)
+    try:
         if folder.exists() and not folder.is_dir():
-            raise ConfigError(explain(what, got=f"the file {folder}", expected="a folder"))
+            raise ConfigError(explain("--out", got=f"the file {folder}", expected="a folder"))
         if folder.is_dir() and any(folder.iterdir()):
             raise ConfigError(
                 explain(
-                    what,
+                    "--out",
                     got=f"{folder}, which is not empty",
                     expected="a new or an empty folder",
                     mend="Nothing is overwritten: choose another, or remove it.",
                 )
             )
-    parent = folder.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    try:
-        os.rmdir(tempfile.mkdtemp(prefix=".brainjax-", dir=parent))
-        if folder.is_dir():
-            os.rmdir(tempfile.mkdtemp(prefix=".brainjax-", dir=folder))
+        parent = folder.absolute().parent
+        while not parent.exists():
+            parent = parent.parent
+        for place in (parent, folder) if folder.is_dir() else (parent,):
+            os.rmdir(tempfile.mkdtemp(prefix=".brainjax-", dir=place))
     except OSError as error:
-        got = f"{folder}: {error.strerror}"
-        raise ConfigError(explain(what, got=got, expected="a folder that can be written")) from None
+        got, expected = f"{folder}: {error.strerror}", "a folder that can be written"
+        raise ConfigError(explain("--out", got=got, expected=expected)) from None
+    return folder
+
+
+def _new_folder(name: str) -> Path:
+    now = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    folder = first = Path("runs") / f"{name}-{now}"
+    number = 2
+    while folder.exists():
+        folder, number = first.with_name(f"{first.name}-{number}"), number + 1
     return folder
 
 

@@ -22,10 +22,23 @@ def free_memory() -> float | None:
         return None
 
 
-def check_room(memory: Memory) -> None:
-    """Raise `ConfigError` if a network needs more memory than there is."""
+def check_room(memory: Memory, recorded: float) -> None:
+    """Raise `ConfigError` if a network, with its traces of `recorded` bytes, needs too much memory.
+
+    Traces are held twice when the parts of a run are joined.
+    """
     free = free_memory()
-    needed = max(memory.bytes_peak_of_build, memory.bytes_built + memory.bytes_state)
+    running = memory.bytes_built + memory.bytes_state + 2 * recorded
+    needed = max(memory.bytes_peak_of_build, running)
+    if free is not None and 2 * recorded > free:
+        raise ConfigError(
+            explain(
+                "memory",
+                got=f"traces which need {_size(2 * recorded)}",
+                expected=f"at most the {_size(free)} that are free",
+                mend="Record fewer neurons, or a shorter duration.",
+            )
+        )
     if free is not None and needed > free:
         raise ConfigError(
             explain(

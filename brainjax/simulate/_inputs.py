@@ -11,6 +11,8 @@ from ..core import explain, is_traced, near_miss
 from ..network import BuiltNetwork, NetworkState
 from ..stimuli import Source
 
+_MOST_STEPS = 2**31 - 1
+
 
 def check_built(built: Any, who: str) -> None:
     """Raise `TypeError` unless `built` came from `brainjax.build`."""
@@ -104,6 +106,9 @@ def steps_of(duration: Any, dt: float, what: str) -> int:
     if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)):
         raise TypeError(explain(what, got=duration, expected="a number in ms"))
     steps = float(duration) / dt if np.isfinite(duration) else -1.0
+    if steps > _MOST_STEPS:
+        expected = f"at most {_MOST_STEPS} steps of {dt} ms, which 32 bits count"
+        raise ValueError(explain(what, got=duration, expected=expected))
     if steps < 0 or abs(steps - round(steps)) > 1e-6 * max(steps, 1):
         near = dt * max(round(steps), 0)
         raise ValueError(

@@ -134,6 +134,7 @@ def simulate(
     if state is None:
         state = _new_state(built, key)
     check_state(state, "simulate")
+    steps_of((int(state.steps) + num_steps) * built.dt, built.dt, "simulate: duration and past")
     run = _Run(built, recorders, inputs, chunk, num_steps)
     return run.go(state, Progress(duration, progress) if progress else None)
 

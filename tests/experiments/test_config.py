@@ -338,14 +338,20 @@ SETTINGS = {
     "seed=4294967296": "seed: got 4294967296, expected an integer",
     "network.stimuli.noise.rate=-1": "expected a nonnegative number in Hz",
     "scale=0": "scale = 0: ",
+    "duration=inf": "duration: got inf, expected",
+    "duration=1e12": "duration: got 1000000000000.0, expected at most 2147483647 steps of 0.1 ms",
+    "network.populations.exc.size=90000000000": "got '.*synapses, which needs .* TB', expected at",
+    "network.projections.recurrent.rule={type='FixedInDegree',n=900000000000}": "which needs .*TB",
+    "record.v={type='Trace',population='exc',field='v'}": "traces which need .* GB', expected at",
     "scale=-1": "scale: got -1.0",
 }
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_change_that_is_refused(setting, tmp_path):
+    long = {"duration": 1e8} if "traces" in SETTINGS[setting] else {}
     with pytest.raises(ConfigError, match=SETTINGS[setting]):
-        load(tiny(tmp_path), changes_of([setting]))
+        load(tiny(tmp_path), {**long, **changes_of([setting])}).check()
 
 
 def test_nothing_of_a_config_is_evaluated(tmp_path):

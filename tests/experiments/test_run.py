@@ -196,6 +196,7 @@ def test_the_folder_is_looked_at_first(tmp_path, capsys):
         (file, "expected a folder"),
         (file / "below", "expected a folder that can be written"),
         ("/proc/nowhere/run", "expected a folder that can be written"),
+        (tmp_path / ("x" * 5000), "expected a folder that can be written"),
     ]:
         assert main(["run", str(file), "--out", str(out)]) == 2
         said = capsys.readouterr()
