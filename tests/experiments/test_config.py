@@ -340,8 +340,8 @@ SETTINGS = {
     "scale=0": "scale = 0: ",
     "duration=inf": "duration: got inf, expected",
     "duration=1e12": "duration: got 1000000000000.0, expected at most 2147483647 steps of 0.1 ms",
-    "network.populations.exc.size=90000000000": "got '.*synapses, which needs .* TB', expected at",
-    "network.projections.recurrent.rule={type='FixedInDegree',n=900000000000}": "which needs .*TB",
+    "network.populations.exc.size=90000000000": "got '.*synapses, which needs .* [TP]B', expected at",
+    "network.projections.recurrent.rule={type='FixedInDegree',n=900000000000}": "which needs .* [TP]B",
     "record.v={type='Trace',population='exc',field='v'}": "traces which need .* GB', expected at",
     "scale=-1": "scale: got -1.0",
 }
