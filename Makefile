@@ -35,10 +35,10 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 run: .venv/.run ## Install into .venv and run the COBA benchmark network, the first thing to try
-	$(BIN)/brainjax run configs/coba.toml $(ARGS)
+	@$(BIN)/brainjax run configs/coba.toml $(ARGS)
 
 reproduce: .venv/.run ## Run the published networks over ten seeds, beside the published values
-	$(BIN)/brainjax reproduce $(PUBLISHED) $(ARGS)
+	@$(BIN)/brainjax reproduce $(PUBLISHED) $(ARGS)
 
 install: .venv/.dev ## Install for development into .venv: editable, native library, every tool
 
