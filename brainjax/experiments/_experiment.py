@@ -11,7 +11,7 @@ from ..core import explain, near_miss
 from ..network import BuiltNetwork, Memory, Network, Population, build, memory_of, prepare
 from ..simulate import Recorder, Trace, steps_of
 from ._config import changed, read_config
-from ._memory import check_room
+from ._memory import check_room, in_bytes
 from ._options import Registry, model_node
 from ._registry import registry
 from ._schema import REQUIRED, Choice, ConfigError, ListOf, Maybe, Named, Option, Scalar, Table
@@ -108,7 +108,7 @@ class Experiment:
         neurons = sum(p.size for p in self.network.populations.values())
         return (
             f"{self.network.summary()}\n\n{neurons} neurons, about {memory.synapses:.3g} synapses; "
-            f"needs about {memory.bytes_peak_of_build / 1e9:.2g} GB"
+            f"needs about {in_bytes(max(memory.bytes_peak_of_build, 1e6))}"
         )
 
     def build(self) -> BuiltNetwork:

@@ -237,9 +237,9 @@ def figures(outcome: Outcome) -> dict[str, Any]:
 
 
 def _trace(outcome: Outcome, recorder: Any, record: TraceRecord) -> Any:
-    """The first 400 ms of a trace, of three neurons at most."""
+    """The first 200 ms of a trace, of three neurons at most."""
     population = outcome.experiment.network.populations[recorder.population]
-    shown = record.time <= record.time[0] + 400.0
+    shown = record.time <= record.time[0] + 200.0
     neurons = record.neurons[:3]
     labels = [f"{recorder.population} {i}" for i in neurons]
     receptor = population.receptors.get(recorder.field.partition(".")[0])

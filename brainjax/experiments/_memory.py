@@ -34,8 +34,8 @@ def check_room(memory: Memory, recorded: float) -> None:
         raise ConfigError(
             explain(
                 "memory",
-                got=f"traces which need {_size(2 * recorded)}",
-                expected=f"at most the {_size(free)} that are free",
+                got=f"traces which need {in_bytes(2 * recorded)}",
+                expected=f"at most the {in_bytes(free)} that are free",
                 mend="Record fewer neurons, or a shorter duration.",
             )
         )
@@ -43,14 +43,15 @@ def check_room(memory: Memory, recorded: float) -> None:
         raise ConfigError(
             explain(
                 "memory",
-                got=f"a network of {memory.synapses:.3g} synapses, which needs {_size(needed)}",
-                expected=f"at most the {_size(free)} that are free",
+                got=f"a network of {memory.synapses:.3g} synapses, which needs {in_bytes(needed)}",
+                expected=f"at most the {in_bytes(free)} that are free",
                 mend="Make it smaller: --set scale=..., or sizes and rules of projections.",
             )
         )
 
 
-def _size(number: float) -> str:
+def in_bytes(number: float) -> str:
+    """A number of bytes as text."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if number < 1000:
             return f"{number:.3g} {unit}"
