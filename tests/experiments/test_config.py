@@ -306,6 +306,16 @@ def test_a_file_that_is_no_config(case, tmp_path):
         load(file)
 
 
+def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    file = tiny(tmp_path)
+    monkeypatch.setattr(Path, "read_text", refuse)  # a superuser may read every file
+    with pytest.raises(ConfigError, match="got 'Permission denied', expected a file that can be"):
+        load(file)
+
+
 def test_a_folder_and_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="got 'the folder .*', expected a TOML file"):
         load(tmp_path)
@@ -340,8 +350,8 @@ SETTINGS = {
     "scale=0": "scale = 0: ",
     "duration=inf": "duration: got inf, expected",
     "duration=1e12": "duration: got 1000000000000.0, expected at most 2147483647 steps of 0.1 ms",
-    "network.populations.exc.size=90000000000": "got '.*synapses, which needs .* [TP]B', expected at",
-    "network.projections.recurrent.rule={type='FixedInDegree',n=900000000000}": "which needs .* [TP]B",
+    "network.populations.exc.size=90000000000": "synapses, which needs .* [TP]B', expected at",
+    "network.projections.recurrent.rule={type='FixedInDegree',n=900000000000}": "needs .* [TP]B",
     "record.v={type='Trace',population='exc',field='v'}": "traces which need .* GB', expected at",
     "scale=-1": "scale: got -1.0",
 }
