@@ -1,5 +1,5 @@
 """Published networks, ready to build, and what makes a network larger or smaller."""
 
+from ._downscaled import downscaled as downscaled
 from ._microcircuit import microcircuit as microcircuit
-from ._scaling import downscaled as downscaled
-from ._scaling import resized as resized
+from ._resized import resized as resized

@@ -1,4 +1,4 @@
-"""Networks made larger or smaller: from one description to another."""
+"""Networks of fewer neurons with fewer synapses each, whose input keeps its mean and variance."""
 
 import dataclasses
 import math
@@ -6,9 +6,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..connect import (
     AllToAll,
@@ -22,59 +20,12 @@ from ..connect import (
 )
 from ..core import explain, float_dtype, is_concrete, near_miss, shown
 from ..network import Network, Population, Projection
-from ..stimuli import DC, PoissonInput, PoissonSource, SpikeSource, Stimulus
+from ..stimuli import DC, PoissonInput, PoissonSource, Stimulus
 from ..synapses import CurrentReceptor, Delta
+from ._sizes import check_factor, check_no_arrays, for_size, in_degree, populations_of
 
 _GONE = 1e6  # ms, by when the current of a receptor has decayed
-
-
-def resized(network: Network, factor: float) -> Network:
-    """A network of `factor` times as many neurons, each with as many synapses as before.
-
-    Sizes are multiplied and rounded, and are at least 1. The mean number of synapses that a neuron
-    receives, its in-degree, is kept, up to the rounding of sizes: `FixedProbability(p)` becomes
-    `FixedProbability(p / factor)`, `FixedTotalNumber(n)` becomes `FixedTotalNumber(n * factor)`,
-    and fixed degrees stay. The number of neurons that a stimulus reaches scales as well.
-
-    **Arguments:**
-
-    - `network`: a description, with one number for all neurons of a population wherever it could
-      have one for each.
-    - `factor`: above 0; above 1 the network grows. For 1 it is the same.
-
-    **Returns:** another description.
-
-    **Raises:** `ValueError` or `TypeError` where numbers of synapses cannot be kept (a probability
-    would exceed 1; `AllToAll`, `Explicit`), and for values or spike times of single neurons.
-    """
-    what = "resized"
-    factor = _check_factor(what, factor, math.inf)
-    if factor == 1:
-        return network
-    populations = _populations(what, network, factor)
-
-    def projection(old: Projection) -> Projection:
-        where = f"{what}: Projection '{old.name}'"
-        _check_no_arrays(where, {"weight": old.weight, "delay": old.delay})
-        new = dataclasses.replace(old, rule=_with_in_degree_kept(where, old.rule, factor))
-        before = _in_degree(where, network.populations, old)
-        after = _in_degree(where, populations, new)
-        if isinstance(old.rule, AllToAll) and before != after:
-            raise ValueError(
-                explain(
-                    f"{where}: rule",
-                    got=old.rule,
-                    expected="a rule whose number of synapses per neuron can be kept",
-                    mend=f"FixedInDegree({round(before)}) keeps it.",
-                )
-            )
-        return new
-
-    return Network(
-        populations,
-        [projection(p) for p in network.projections],
-        [_for_size(what, s, factor, populations) for s in network.stimuli],
-    )
+_ALWAYS = (0.0, math.inf)
 
 
 def downscaled(network: Network, factor: float, *, rates: Mapping[str, float]) -> Network:
@@ -114,14 +65,14 @@ def downscaled(network: Network, factor: float, *, rates: Mapping[str, float]) -
     doi:10.1371/journal.pcbi.1004490
     """
     what = "downscaled"
-    factor = _check_factor(what, factor, 1.0)
+    factor = check_factor(what, factor, 1.0)
     rates = _check_rates(network, rates)
     if factor == 1:
         return network
-    populations = _populations(what, network, factor)
+    populations = populations_of(what, network, factor)
     projections = [_thinned(network, populations, p, factor, rates) for p in network.projections]
     stimuli = [
-        _weakened(network, _for_size(what, s, factor, populations), factor) for s in network.stimuli
+        _weakened(network, for_size(what, s, factor, populations), factor) for s in network.stimuli
     ]
     lost = [current for _, current in (*projections, *stimuli) if current is not None]
     return Network(
@@ -142,9 +93,6 @@ class _Current(NamedTuple):
         return DC(self.population, self.amount, self.start, self.stop, self.num_targets)
 
 
-_ALWAYS = (0.0, math.inf)
-
-
 def _thinned(
     network: Network,
     populations: Mapping[str, Population],
@@ -154,7 +102,7 @@ def _thinned(
 ) -> tuple[Projection, _Current]:
     """A projection of fewer, stronger synapses, and the current that is lost with the others."""
     where, root = f"downscaled: Projection '{old.name}'", math.sqrt(factor)
-    _check_no_arrays(where, {"weight": old.weight, "delay": old.delay})
+    check_no_arrays(where, {"weight": old.weight, "delay": old.delay})
     drawn = isinstance(old.weight, Distribution)
     new = dataclasses.replace(
         old,
@@ -162,8 +110,8 @@ def _thinned(
         weight=old.weight.scaled(1 / root) if drawn else old.weight / root,
     )
     # In-degree d before and d' after: w d - (w / root) d'.
-    missing = _in_degree(where, network.populations, old)
-    missing -= _in_degree(where, populations, new) / root
+    missing = in_degree(where, network.populations, old)
+    missing -= in_degree(where, populations, new) / root
     mean = old.weight.expectation() if drawn else _number(old.weight)
     source = network.populations[old.source].neuron
     if isinstance(source, PoissonSource):
@@ -239,47 +187,6 @@ def _charge(where: str, network: Network, target: str) -> Any:
     )
 
 
-# ---- rules
-
-
-def _in_degree(where: str, populations: Mapping[str, Population], projection: Projection) -> float:
-    """The mean number of synapses of a projection that end on a neuron."""
-    num_pre = populations[projection.source].size
-    num_post = populations[projection.target_population].size
-    same = projection.source == projection.target_population
-    try:
-        return projection.rule.expected_number(num_pre, num_post, same=same) / num_post
-    except ValueError as error:  # too many synapses for the neurons that are left
-        raise ValueError(f"{where}: {error}") from None
-
-
-def _with_in_degree_kept(where: str, rule: Rule, factor: float) -> Rule:
-    match rule:
-        case FixedProbability(p=p):
-            if p > factor:
-                raise ValueError(
-                    explain(
-                        f"{where}: rule",
-                        got=rule,
-                        expected=f"p / factor of at most 1, for factor = {factor:g}",
-                        mend=f"Use a factor of at least {p:g}, or downscaled, which keeps p.",
-                    )
-                )
-            return dataclasses.replace(rule, p=p / factor)
-        case FixedTotalNumber(n=n):
-            return dataclasses.replace(rule, n=round(n * factor))
-        case FixedInDegree() | FixedOutDegree() | OneToOne() | AllToAll():
-            return rule
-    raise TypeError(
-        explain(
-            f"{where}: rule",
-            got=type(rule).__name__,
-            expected="a rule that does not name single neurons",
-            mend="Make the network anew with connections for its new sizes.",
-        )
-    )
-
-
 def _with_in_degree_scaled(where: str, rule: Rule, factor: float) -> Rule:
     match rule:
         case FixedProbability() | AllToAll():
@@ -296,80 +203,6 @@ def _with_in_degree_scaled(where: str, rule: Rule, factor: float) -> Rule:
             mend="resized keeps it." if isinstance(rule, OneToOne) else "",
         )
     )
-
-
-# ---- populations and stimuli
-
-
-def _populations(what: str, network: Network, factor: float) -> dict[str, Population]:
-    return {
-        name: _resized_population(f"{what}: Population '{name}'", population, factor)
-        for name, population in network.populations.items()
-    }
-
-
-def _resized_population(where: str, population: Population, factor: float) -> Population:
-    neuron = population.neuron
-    if isinstance(neuron, SpikeSource):
-        raise TypeError(
-            explain(
-                where,
-                got="SpikeSource",
-                expected="neurons, or sources that are all alike: its spikes name their units",
-                mend="PoissonSource can be scaled.",
-            )
-        )
-    _check_no_arrays(where, {"neuron": neuron, **population.receptors})
-    _check_no_arrays(f"{where}: initial", population.initial)
-    return dataclasses.replace(population, size=_scaled_size(population.size, factor))
-
-
-def _for_size(
-    what: str, stimulus: Stimulus, factor: float, populations: Mapping[str, Population]
-) -> Stimulus:
-    """The stimulus for populations of other sizes."""
-    if stimulus.elementwise:
-        _check_no_arrays(what, {f"{type(stimulus).__name__}('{stimulus.target}')": stimulus})
-    num_targets = getattr(stimulus, "num_targets", None)
-    if num_targets is None:
-        return stimulus
-    size = populations[stimulus.target.partition(".")[0]].size
-    return dataclasses.replace(stimulus, num_targets=min(_scaled_size(num_targets, factor), size))
-
-
-def _scaled_size(size: int, factor: float) -> int:
-    return max(1, round(size * factor))
-
-
-# ---- checks
-
-
-def _check_no_arrays(where: str, models: Mapping[str, Any]) -> None:
-    """Raise `ValueError` for values of single neurons or synapses: which are left is not said."""
-    for name, model in models.items():
-        leaves = jax.tree_util.tree_leaves_with_path(model)
-        if isinstance(model, list | tuple):
-            leaves = [((), model)]
-        for path, leaf in leaves:
-            if np.ndim(leaf) > 0:
-                raise ValueError(
-                    explain(
-                        f"{where}: {name}{jax.tree_util.keystr(path)}",
-                        got=f"{np.shape(leaf)[0]} values",
-                        expected="one number or distribution for all",
-                        mend="Scale first, then set single values.",
-                    )
-                )
-
-
-def _check_factor(what: str, factor: float, most: float) -> float:
-    expected = "a number above 0" + (f", at most {most:g}" if most < math.inf else "")
-    if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
-        raise TypeError(explain(f"{what}: factor", got=factor, expected=expected))
-    if not (0 < factor <= most and math.isfinite(factor)):
-        mend = "resized makes a network larger." if most < factor < math.inf else ""
-        raise ValueError(explain(f"{what}: factor", got=factor, expected=expected, mend=mend))
-    return float(factor)
 
 
 def _check_rates(network: Network, rates: Mapping[str, float]) -> dict[str, float]:
