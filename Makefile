@@ -28,7 +28,7 @@ PYTEST_FLAGS := -n $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run reproduce install test slow test-pure test-newest lint format types docs notebooks oracles \
+.PHONY: help run reproduce install test slow asan test-pure test-newest lint format types docs notebooks oracles \
         bench clean
 
 help: ## List the targets
@@ -47,6 +47,16 @@ test: .venv/.dev ## Run the tests on the present sources, with the native librar
 
 slow: .venv/.dev ## Run the tests that take minutes
 	$(REQUIRE_NATIVE) $(BIN)/pytest -m slow $(ARGS)
+
+asan: .venv/.dev ## Test delivery with the native library under AddressSanitizer and UBSan
+	@mkdir -p build
+	$(CXX) -g -O1 -ffp-contract=off -fno-omit-frame-pointer -fsanitize=address,undefined \
+	  -fno-sanitize-recover=undefined -shared -fPIC -std=c++17 -Wall -Wextra -Icsrc \
+	  -isystem csrc/third_party csrc/*.cc -o build/brainjax_asan.so
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 BRAINJAX_TEST_LIBRARY=$(CURDIR)/build/brainjax_asan.so \
+	  $(BIN)/pytest -q -p no:cacheprovider tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
+	  tests/ops/test_deliver_derivatives.py tests/ops/test_log.py $(ARGS)
 
 lint: .venv/.dev ## Check style and format
 	$(BIN)/ruff check .

@@ -13,7 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from brainjax.ops import History, Layout, Rows, deliver, empty_history, log_events
+from brainjax.ops import (
+    GroupTable,
+    History,
+    Layout,
+    Rows,
+    deliver,
+    empty_history,
+    group_tables,
+    log_events,
+)
 
 C_M, TAU_M, E_L, V_TH, V_RESET, T_REF, I_E = 200.0, 20.0, -60.0, -50.0, -60.0, 5.0, 200.0
 TAU_AMPA, E_AMPA, TAU_GABA, E_GABA = 5.0, 0.0, 10.0, -80.0
@@ -35,6 +44,7 @@ class Connections(NamedTuple):
 
     rows: tuple[Rows, Rows]
     weights: tuple[jax.Array, jax.Array]  # nS
+    tables: tuple[GroupTable, ...]
 
 
 def by_hand(built, state) -> tuple[Connections, State, Layout]:
@@ -45,11 +55,12 @@ def by_hand(built, state) -> tuple[Connections, State, Layout]:
     inh, longest_inh = _rows(built, "inh", "gaba", size)
     weights = [built.projections[n].weight for n in ("exc->exc.ampa", "inh->inh.gaba")]
     longest = longest_exc, longest_inh
-    layout = Layout(1, 2 * size, (0, 1), longest, longest)
+    layout = Layout(1, 2 * size, (0, 1), longest, longest, (0, 1))
     u = jnp.concatenate([state.populations[n].neuron.membrane.u for n in ("exc", "inh")])
     zero, pending = jnp.zeros_like(u), empty_history(layout, (num_exc, num_inh), u.dtype)
     start = State(u, zero, zero, jnp.zeros(size, jnp.int32), zero, pending)
-    return Connections((exc, inh), tuple(weights)), start, layout
+    tables = group_tables((exc, inh), layout.sources)
+    return Connections((exc, inh), tuple(weights), tables), start, layout
 
 
 def _rows(built, source: str, receptor: str, offset: int) -> tuple[Rows, int]:
@@ -88,7 +99,7 @@ def run(
     `(state, log)`: the last state; with a `capacity`, also who spiked, in order, how many spikes
     that are, and the total at the end of each step.
     """
-    rows, weights = connections
+    rows, weights, tables = connections
     slack = tuple(jnp.zeros_like(w) for w in weights)
     size, num_exc = state.u.shape[0], state.pending.neuron[0].shape[1]
     decay_ampa, decay_gaba = float(np.exp(-dt / TAU_AMPA)), float(np.exp(-dt / TAU_GABA))
@@ -99,7 +110,14 @@ def run(
         state, log = carry
         emitted = (state.spikes[:num_exc], state.spikes[num_exc:])
         pending, due, _ = deliver(
-            state.pending, emitted, rows, weights, slack, index=index, layout=layout
+            state.pending,
+            emitted,
+            rows,
+            weights,
+            slack,
+            index=index,
+            layout=layout,
+            tables=tables,
         )
         ampa, gaba = state.g_ampa * mean_ampa, state.g_gaba * mean_gaba
         g_total = C_M / TAU_M + ampa + gaba

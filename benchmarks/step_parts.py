@@ -74,6 +74,7 @@ def _deliver(of: Operands, i, carry):
         tuple(jnp.zeros_like(p.weight) for p in projections),
         index=i,
         layout=built.layout,
+        tables=built.tables,
         impl=built.impl,
     )
     return pending, due

@@ -80,9 +80,10 @@ class Batch {
 
   bool is_scalar(const Operand& x) const { return x.rank == rank_; }
 
+  // `scale` is for bytes: how many of `T` an element takes.
   template <class T>
-  T* at(const Operand& x) const {
-    int64_t stride = length(x), offset = 0;
+  T* at(const Operand& x, int64_t scale = 1) const {
+    int64_t stride = length(x) * scale, offset = 0;
     for (int64_t i = rank_ - 1; i >= 0; --i) {
       if (x.dims[i] != 1) offset += index_[i] * stride;
       stride *= x.dims[i];

@@ -20,6 +20,10 @@ if os.environ.get("BRAINJAX_TYPECHECK", "0") != "0":
 
 def pytest_configure(config: pytest.Config) -> None:
     """Without the native library, tests that should exercise it would pass on the reference."""
+    if "BRAINJAX_TEST_LIBRARY" in os.environ:
+        from brainjax.ops import _native
+
+        _native.library_path = lambda: Path(os.environ["BRAINJAX_TEST_LIBRARY"])
     if os.environ.get("BRAINJAX_REQUIRE_NATIVE", "0") != "1":
         return
     import brainjax

@@ -35,6 +35,7 @@ PARTNERS: dict[str, set[str]] = {
     "equinox.internal": set(),
     "jax._src": set(),
     "jaxlib": {"ops"},
+    "llvmlite": {"ops"},
 }
 
 # Who may print, and who may read and write files. Elsewhere values are returned.

@@ -1,6 +1,7 @@
 """`build`: from a description to a network that runs."""
 
 import collections
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import Array
 
 from ..connect import Distribution
 from ..core import HostStream, check_key, explain, float_dtype, is_concrete, is_traced, shown
-from ..ops import check_elementwise, check_impl
+from ..ops import check_elementwise, check_impl, group_tables
 from ..stimuli import Source, Stimulus
 from ._built import BuiltNetwork, BuiltProjection, ports_of
 from ._layout import lay_out
@@ -73,7 +74,7 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
         p.name: _build_projection(p, populations, ports[p.target_population, p.receptor], dt, words)
         for p in network.projections
     }
-    return BuiltNetwork(
+    built = BuiltNetwork(
         populations=populations,
         projections=projections,
         stimuli=stimuli,
@@ -83,6 +84,10 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
         projection_names=tuple(p.name for p in network.projections),
         impl=impl,
     )
+    rows = [p.rows for p in projections.values()]
+    if any(map(is_traced, jax.tree.leaves(rows))):  # inside jit, where only a ring is of use
+        return built
+    return dataclasses.replace(built, tables=group_tables(rows, built.layout.sources))
 
 
 def prepare(network: Network, dt: float) -> tuple[dict[str, Population], tuple[Stimulus, ...]]:

@@ -20,7 +20,16 @@ from ..core import (
     near_miss,
     parameters_of,
 )
-from ..ops import History, Layout, Ring, Rows, deliver, empty_history, empty_ring
+from ..ops import (
+    GroupTable,
+    History,
+    Layout,
+    Ring,
+    Rows,
+    deliver,
+    empty_history,
+    empty_ring,
+)
 from ..stimuli import Stimulus
 from ._layout import Edges, edges_of
 from ._population import Population, PopulationInput, PopulationState, add_input
@@ -71,6 +80,8 @@ class BuiltNetwork(Dynamics):
     names: tuple[str, ...] = eqx.field(static=True)  # populations in the author's order
     projection_names: tuple[str, ...] = eqx.field(static=True)
     impl: str = eqx.field(static=True)
+    # Per source population, made of the rows of its projections; none where only a ring is used.
+    tables: tuple[GroupTable, ...] = ()
     # Set by `brainjax.parallel` for the part of a network that one device of a mesh axis holds.
     axis: str | None = eqx.field(default=None, static=True)
     num_shards: int = eqx.field(default=1, static=True)
@@ -93,12 +104,14 @@ class BuiltNetwork(Dynamics):
         """What the delivery op must know when it is compiled."""
         projections = [self.projections[n] for n in self.projection_names]
         sizes = [self.populations[n].size * len(self.populations[n].receptors) for n in self.names]
+        ports = list(self.ports.values())
         return Layout(
             num_slots=max((p.longest_delay for p in projections), default=1),
             num_targets=sum(sizes),
             sources=tuple(self.sources.index(p.source) for p in projections),
             longest_row=tuple(p.longest_row for p in projections),
             longest_group=tuple(p.longest_group for p in projections),
+            ports=tuple(ports.index(p.offset) for p in projections),
         )
 
     def size_of(self, population: str) -> int:
@@ -297,6 +310,7 @@ class BuiltNetwork(Dynamics):
                 self._input(name, quiet[name], input),
                 at=self.at(state, name),
                 stimuli=tuple(s for s in self.stimuli if s.target.partition(".")[0] == name),
+                impl=self.impl,
             )
             for name in self.names
         }
@@ -339,6 +353,7 @@ class BuiltNetwork(Dynamics):
             slack,
             index=state.steps,
             layout=self.layout,
+            tables=self.tables,
             impl=self.impl,
         )
         arrivals = {name: {} for name in self.names}

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..connect import Distribution, Explicit, FixedOutDegree, OneToOne, Rule
 from ..core import HostStream, float_dtype
+from ..ops import is_worth_a_table, table_size
 from ..stimuli import Source
 from ._build import check_dt
 from ._network import Network, Projection
@@ -56,12 +57,17 @@ def memory_of(network: Network, dt: float) -> Memory:
     steps_of = functools.cache(functools.partial(_sampled_steps, dt))
     synapses = groups = peak = 0.0
     built, longest = float(parameters), 1
+    of_source: dict[str, list[_Held]] = {}
     for projection in network.projections:
         held = _expected(projection, populations, dt, steps_of)
         peak = max(peak, built + held.bytes_drawing, built + held.bytes_built + held.bytes_laying)
         built += held.bytes_built
         synapses, groups = synapses + held.synapses, groups + held.groups
         longest = max(longest, held.longest_delay)
+        of_source.setdefault(projection.source, []).append(held)
+    tables = [_table_bytes(populations[n].size, held) for n, held in of_source.items()]
+    built += sum(tables)
+    peak = max(peak, built + 2 * max(tables, default=0))
     state = sum(num_bytes(_state_shapes(n, p)) for n, p in populations.items())
     number = np.dtype(float_dtype()).itemsize
     state += sum(p.size for p in populations.values()) * number  # the spikes of the last step
@@ -75,6 +81,7 @@ class _Held(NamedTuple):
 
     synapses: float
     groups: float
+    least_delay: int  # steps
     longest_delay: int  # steps
     bytes_built: float
     bytes_drawing: float  # while its pairs are drawn
@@ -112,7 +119,17 @@ def _expected(
     # Pairs are two indices, and numbers of 4 or 8 bytes before they are that.
     drawing = synapses * (12 if getattr(rule, "multapses", False) else 16)
     laying = _INDEX * (synapses + 2 * groups) + 16 * num_pre
-    return _Held(synapses, groups, int(steps.max(initial=1)), built, drawing, laying)
+    least, longest = (int(steps.min()), int(steps.max())) if steps.size else (1, 1)
+    return _Held(synapses, groups, least, longest, built, drawing, laying)
+
+
+def _table_bytes(num_sources: int, projections: list[_Held]) -> int:
+    """What the table of groups of a population takes, if it gets one."""
+    held = [p for p in projections if p.groups]
+    least = min((p.least_delay for p in held), default=1)
+    longest = max((p.longest_delay for p in held), default=0)
+    size = table_size(num_sources, least, longest, len(projections))
+    return _INDEX * size if is_worth_a_table(size, sum(p.groups for p in held)) else 0
 
 
 def _degrees(

@@ -218,6 +218,7 @@ class Population(Dynamics):
         *,
         at: Instant,
         stimuli: tuple[Stimulus, ...] = (),
+        impl: str = "auto",
     ) -> Callable:
         """The step of this population as a function for a loop.
 
@@ -228,6 +229,7 @@ class Population(Dynamics):
         - `state`, `input`: examples; only shapes and types matter.
         - `at`: the first instant.
         - `stimuli`: those that aim at this population.
+        - `impl`: which implementation of the step runs.
 
         **Returns:**
 
@@ -243,7 +245,15 @@ class Population(Dynamics):
             return input
 
         if self.neuron.elementwise:
-            step = prepare_map(population_step, fixed, state, with_shared(input, at), at.index)
+            step = prepare_map(
+                population_step,
+                fixed,
+                state,
+                with_shared(input, at),
+                at.index,
+                impl=impl,
+                name=type(self.neuron).__name__,
+            )
         else:
             step = functools.partial(population_step, *fixed)
         return lambda state, input, at: step(state, with_shared(input, at), at.index)

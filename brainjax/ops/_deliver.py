@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int
 from ._deliver_history import deliver_history_p
 from ._deliver_ring import deliver_ring_p
 from ._primitive import align_varying, varying_alike
+from ._rows import num_populations
 
 
 class Rows(NamedTuple):
@@ -38,6 +39,18 @@ class Rows(NamedTuple):
     target: Int[Array, " synapses"]  # accumulator of the network
 
 
+class GroupTable(NamedTuple):
+    """Where the groups of a source population begin, in all of its projections side by side.
+
+    What a spike makes due in a step is then one place in memory, and the next one in the next step.
+    Synapses of source `i` over `least_delay + d` steps in the `j`-th projection from the population
+    are `begin[i, d, j]:begin[i, d + 1, j]`.
+    """
+
+    begin: Int[Array, "sources delays_plus_1 projections"]  # of no elements: there is no table
+    least_delay: Int[Array, ""]  # steps
+
+
 class Layout(NamedTuple):
     """What of a network's connections is fixed when it is compiled. Hashable."""
 
@@ -46,6 +59,9 @@ class Layout(NamedTuple):
     sources: tuple[int, ...]  # per projection: the position of its source among the populations
     longest_row: tuple[int, ...]  # per projection: most synapses of one source
     longest_group: tuple[int, ...]  # per projection: most synapses of one source and delay
+    # Per projection: a number that it shares with those that end in the same accumulators. What has
+    # another number ends elsewhere and may be added by another thread. Empty: nothing is known.
+    ports: tuple[int, ...] = ()
 
 
 class Ring(NamedTuple):
@@ -84,6 +100,12 @@ def empty_history(layout: Layout, sizes: tuple[int, ...], dtype) -> History:
     )
 
 
+def no_tables(layout: Layout) -> tuple[GroupTable, ...]:
+    """Tables that hold nothing: the groups of every source are searched."""
+    empty = GroupTable(jnp.zeros((0, 0, 0), jnp.int32), jnp.zeros((), jnp.int32))
+    return (empty,) * num_populations(layout.sources)
+
+
 def deliver(
     pending: Pending,
     spikes: tuple[Float[Array, " size"], ...],
@@ -93,6 +115,7 @@ def deliver(
     *,
     index: Int[Array, ""],
     layout: Layout,
+    tables: tuple[GroupTable, ...] = (),
     impl: str = "auto",
 ) -> tuple[Pending, Float[Array, " num_targets"], tuple[Float[Array, "..."], ...]]:
     """Take in the spikes of step `index - 1`, and out what is due in step `index`.
@@ -109,6 +132,8 @@ def deliver(
       (zeros), the weights are differentiated directly: right, but slower.
     - `index`: the number of the step, int32.
     - `layout`, `impl`: fixed when compiled; `impl` is `"auto"`, `"jax"` or `"native"`.
+    - `tables`: per source population, made of `rows` by `group_tables`, or none. They change the
+      time it takes to deliver from a history, and no bit.
 
     **Returns:**
 
@@ -126,7 +151,8 @@ def deliver(
         slots, due, *handed_on = deliver_ring_p.bind(*args, layout=layout, impl=impl, batch=0)
         return pending._replace(slots=slots), due, tuple(handed_on)
     held = [a for of_population in zip(*pending, strict=True) for a in of_population]
-    args = align_varying(head, *held, *spikes, *weights, *flat_rows)
+    flat_tables = [a for t in tables or no_tables(layout) for a in t]
+    args = align_varying(head, *held, *spikes, *weights, *flat_tables, *flat_rows)
     *held, due = deliver_history_p.bind(*args, layout=layout, impl=impl, batch=0)
     neuron, value, counts = (tuple(held[i::3]) for i in range(3))
     return pending._replace(neuron=neuron, value=value, counts=counts), due, slack

@@ -1,7 +1,11 @@
 """Delivery from a history of spikes: cost in proportion to spikes, one accumulator, no derivative.
 
 Operands: `head; per population (neuron, value, count); per population spikes; per projection
-weight; per projection rows`. Results: `per population (neuron, value, count); due`.
+weight; per population table of groups; per projection rows`. Results: `per population (neuron,
+value, count); due`.
+
+A table says in one place what takes a search in the rows of each projection. It is for the native
+implementation; what is defined here does without.
 """
 
 import jax.numpy as jnp
@@ -25,6 +29,9 @@ from ._rows import (
     projections_from,
     window,
 )
+
+# Below so many synapses that are due at a time, more threads cost more than they gain.
+_WORTH_SHARING = 16_384
 
 
 def _split(args, layout):
@@ -109,11 +116,13 @@ def _held_positions(layout):
     return range(1, 1 + 3 * num_populations(layout.sources))
 
 
-def _attributes(*, layout, impl, batch):
+def _attributes(avals, *, layout, impl, batch):
     return {
         "batch": np.int64(batch),
         "num_slots": np.int64(layout.num_slots),
         "sources": np.asarray(layout.sources, np.int64),
+        "ports": np.asarray(layout.ports or (0,) * len(layout.sources), np.int64),
+        "parallel_from": np.int64(_WORTH_SHARING),
     }
 
 

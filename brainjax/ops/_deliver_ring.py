@@ -129,7 +129,7 @@ def _weight_positions(layout, with_weights):
     return range(2 + 2 * n, 2 + 2 * n + m) if with_weights else range(0)
 
 
-def _attributes(*, layout, impl, batch, with_weights):
+def _attributes(avals, *, layout, impl, batch, with_weights):
     return {
         "batch": np.int64(batch),
         "with_weights": np.int64(with_weights),
@@ -213,8 +213,8 @@ def _pull_abstract(*args, layout, impl, batch, with_weights, sizes):
 pull_ring_p = new_primitive("pull_ring", _pull_abstract, _pull_reference)
 
 
-def _pull_attributes(*, layout, impl, batch, with_weights, sizes):
-    return _attributes(layout=layout, impl=impl, batch=batch, with_weights=with_weights)
+def _pull_attributes(avals, *, layout, impl, batch, with_weights, sizes):
+    return _attributes(avals, layout=layout, impl=impl, batch=batch, with_weights=with_weights)
 
 
 def _pull_aliases(avals, *, layout, impl, batch, with_weights, sizes):

@@ -19,34 +19,38 @@ class _Equation(NamedTuple):
     """An equation on numbered values; an operand is a number or a constant."""
 
     equation: Any
-    inputs: tuple[Any, ...]  # `int`: the number of a value; `_Constant`
+    inputs: tuple[Any, ...]  # `int`: the number of a value; `Constant`
     outputs: tuple[int, ...]
 
 
-class _Constant(NamedTuple):
+class Constant(NamedTuple):
+    """An operand known when the function was traced."""
+
     value: Any
 
 
-class _Flattened:
-    """The equations of a jaxpr with its calls written out."""
+class Flattened:
+    """The equations of a jaxpr with its calls written out; `calls` are the names of those."""
 
-    def __init__(self, closed: ClosedJaxpr):
+    def __init__(self, closed: ClosedJaxpr, calls: Sequence[str] = _CALLS):
+        self.calls = calls
         self.equations: list[_Equation] = []
         self.count = len(closed.jaxpr.invars)
         self.outputs = self._visit(closed.jaxpr, closed.consts, list(range(self.count)))
 
     def _visit(self, jaxpr, consts: Sequence[Any], inputs: list[Any]) -> list[Any]:
         known = dict(zip(jaxpr.invars, inputs, strict=True))
-        known.update({v: _Constant(c) for v, c in zip(jaxpr.constvars, consts, strict=True)})
+        known.update({v: Constant(c) for v, c in zip(jaxpr.constvars, consts, strict=True)})
 
         def read(atom):
-            return _Constant(atom.val) if isinstance(atom, Literal) else known[atom]
+            return Constant(atom.val) if isinstance(atom, Literal) else known[atom]
 
         for equation in jaxpr.eqns:
             operands = [read(a) for a in equation.invars]
-            if equation.primitive.name in _CALLS:
+            if equation.primitive.name in self.calls:
                 inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
-                results = self._visit(inner.jaxpr, inner.consts, operands)
+                body = getattr(inner, "jaxpr", inner)
+                results = self._visit(body, getattr(inner, "consts", ()), operands)
             else:
                 results = list(range(self.count, self.count + len(equation.outvars)))
                 self.count += len(results)
@@ -55,15 +59,22 @@ class _Flattened:
         return [read(v) for v in jaxpr.outvars]
 
 
+def is_key(aval) -> bool:
+    """Whether a value is the two words of a random key, not one number a neuron."""
+    return aval.dtype == np.uint32 and np.prod(aval.shape) <= 2
+
+
 def _grows(equation) -> bool:
     """Whether an equation makes a larger array than it is given: cheaper to repeat than to keep."""
+    if all(is_key(x.aval) for x in equation.outvars):
+        return False
     given = max((np.prod(x.aval.shape) for x in equation.invars), default=1)
     return any(np.prod(x.aval.shape) > given for x in equation.outvars)
 
 
 def _run(equations: Sequence[_Equation], values: dict[int, Any]) -> None:
     for equation, inputs, outputs in equations:
-        operands = [x.value if isinstance(x, _Constant) else values[x] for x in inputs]
+        operands = [x.value if isinstance(x, Constant) else values[x] for x in inputs]
         params = equation.primitive.get_bind_params(equation.params)
         results = equation.primitive.bind(*operands, **params)
         many = equation.primitive.multiple_results
@@ -73,15 +84,16 @@ def _run(equations: Sequence[_Equation], values: dict[int, Any]) -> None:
 class Split:
     """`f(*fixed, *moving)` as `after(*before(*fixed), *moving)`, on flat arrays."""
 
-    def __init__(self, closed: ClosedJaxpr, num_fixed: int):
-        flat = _Flattened(closed)
+    def __init__(self, closed: ClosedJaxpr, num_fixed: int, name: str):
+        self.name = name
+        flat = Flattened(closed)
         self.num_inputs = len(closed.jaxpr.invars)
         self.num_fixed = num_fixed
         self.outputs = flat.outputs
         known = set(range(num_fixed))
         self.early, self.late = [], []
         for e in flat.equations:
-            fixed = all(isinstance(x, _Constant) or x in known for x in e.inputs)
+            fixed = all(isinstance(x, Constant) or x in known for x in e.inputs)
             if fixed and not _grows(e.equation):
                 known.update(e.outputs)
                 self.early.append(e)
@@ -103,16 +115,17 @@ class Split:
         values = dict(zip(self.kept, kept, strict=True))
         values.update(zip(range(self.num_fixed, self.num_inputs), moving, strict=True))
         _run(self.late, values)
-        return tuple(x.value if isinstance(x, _Constant) else values[x] for x in self.outputs)
+        return tuple(x.value if isinstance(x, Constant) else values[x] for x in self.outputs)
 
 
 @functools.cache
-def split(f: Callable, avals: tuple[Any, ...], num_fixed: int) -> Split:
+def split(f: Callable, avals: tuple[Any, ...], num_fixed: int, name: str) -> Split:
     """`f` split behind its first `num_fixed` arguments; equal arguments give the same object.
 
     **Arguments:**
 
     - `f`: a hashable function of flat arrays, returning a tuple of arrays.
     - `avals`: the abstract values of its arguments.
+    - `name`: what a person calls it.
     """
-    return Split(jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, avals)), num_fixed)
+    return Split(jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, avals)), num_fixed, name)

@@ -41,7 +41,7 @@ lower_natively(
     log_events_p,
     _reference,
     "brainjax_LogEvents",
-    lambda *, impl, batch: {"batch": np.int64(batch)},
+    lambda avals, *, impl, batch: {"batch": np.int64(batch)},
     lambda avals, *, impl, batch: {0: 0, 1: 1},
 )
 batch_by_leading_axis(log_events_p, lambda *, impl: {0, 1})

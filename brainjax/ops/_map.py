@@ -1,9 +1,10 @@
 """`map_neurons`: one function applied to every neuron of a population, as one op.
 
 A population's whole step (membrane, receptors, threshold, random numbers) is elementwise over its
-neurons. Keeping it one primitive lets a backend run it as one loop; plain JAX is the definition.
-Differentiation binds the op again: for the tangents, which are linear, and for their transpose.
-No `custom_vjp` is involved, so forward mode, Hessians and checkpointing work.
+neurons. Keeping it one primitive lets the CPU run it as one compiled loop; plain JAX is the
+definition, and what runs where a step cannot be translated. Differentiation binds the op again: for
+the tangents, which are linear, and for their transpose. No `custom_vjp` is involved, so forward
+mode, Hessians and checkpointing work.
 """
 
 import functools
@@ -17,14 +18,18 @@ from jax.extend.core import Primitive
 
 from ..core import explain
 from ._fence import fence
-from ._hoist import split
+from ._hoist import is_key, split
+from ._kernels import kernel_of, name_of
 from ._primitive import (
     align_varying,
+    batch_by_leading_axis,
     dense,
     is_linear,
     is_zero,
+    like,
+    lower_natively,
     new_primitive,
-    set_batching,
+    over_batch,
     set_jvp,
     set_transpose,
     varying_alike,
@@ -56,19 +61,40 @@ class _Flat:
         return hash(self.key)
 
 
-def _reference(*args, f, num_linear, num_fixed):
+def _reference(*args, f, num_linear, num_fixed, num_state, impl, batch):
     # The barriers keep XLA from fusing a step with its surroundings: what it computes should not
     # depend on what is recorded. Expressions of fixed arguments may still leave the loop.
     moving = jax.lax.optimization_barrier(args[num_fixed:])
-    return jax.lax.optimization_barrier(tuple(f(*args[:num_fixed], *moving)))
+    outs = over_batch(lambda *a: list(f(*a)), batch, (*args[:num_fixed], *moving))
+    return jax.lax.optimization_barrier(tuple(outs))
 
 
-def _abstract(*args, f, num_linear, num_fixed):
-    outs = jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, args)).out_avals
-    return [o.update(weak_type=False) for o in outs]
+def _of_example(aval, batch: int):
+    """The type of an operand without its batch axes."""
+    return like(aval, aval.shape[batch:])
+
+
+def _abstract(*args, f, num_linear, num_fixed, num_state, impl, batch):
+    given = [jax.ShapeDtypeStruct.like(_of_example(x, batch)) for x in args]
+    axes = np.broadcast_shapes(*[x.shape[:batch] for x in args])
+    return [like(o, (*axes, *o.shape)) for o in jax.make_jaxpr(f)(*given).out_avals]
+
+
+def _attributes(avals, *, f, num_linear, num_fixed, num_state, impl, batch):
+    kernel = kernel_of(f, tuple(_of_example(x, batch) for x in avals))
+    return kernel and {"batch": np.int64(batch), "digest": kernel.digest, "ir": kernel.ir}
+
+
+def _aliases(avals, *, f, num_linear, num_fixed, num_state, impl, batch):
+    """A state is updated in place."""
+    return {num_fixed + k: k for k in range(num_state)}
 
 
 map_p: Primitive = new_primitive("map", _abstract, _reference)
+lower_natively(map_p, _reference, "brainjax_Map", _attributes, _aliases)
+batch_by_leading_axis(
+    map_p, lambda *, num_fixed, num_state, **_: set(range(num_fixed, num_fixed + num_state))
+)
 
 
 @functools.cache
@@ -88,18 +114,18 @@ def _tangent_of(f, num_primals, in_mask, out_mask):
         outs = jax.jvp(f, primals, tuple(tangents))[1]
         return tuple(o for o, floats in zip(outs, out_mask, strict=True) if floats)
 
+    tangent.__name__ = f"derivative of {name_of(f)}"
     return tangent
 
 
-def _jvp(primals, tangents, *, f, num_linear, num_fixed):
-    outs = map_p.bind(*primals, f=f, num_linear=num_linear, num_fixed=num_fixed)
+def _jvp(primals, tangents, *, f, num_linear, num_state, **params):
+    outs = map_p.bind(*primals, f=f, num_linear=num_linear, num_state=num_state, **params)
     in_mask = tuple(not is_zero(t) for t in tangents)
     out_mask = tuple(bool(jnp.issubdtype(o.dtype, jnp.inexact)) for o in outs)
     moving = [t for t in tangents if not is_zero(t)]
     f_dot = _tangent_of(f, len(primals), in_mask, out_mask)
-    out_dots = iter(
-        map_p.bind(*primals, *moving, f=f_dot, num_linear=len(moving), num_fixed=num_fixed)
-    )
+    params |= {"num_linear": len(moving), "num_state": 0}
+    out_dots = iter(map_p.bind(*primals, *moving, f=f_dot, **params))
     return outs, [
         next(out_dots) if m else zero_tangent(o) for o, m in zip(outs, out_mask, strict=True)
     ]
@@ -112,10 +138,11 @@ def _transpose_of(f, num_primals, avals):
         linear = [jax.ShapeDtypeStruct.like(aval) for aval in avals]
         return tuple(jax.linear_transpose(lambda *l: f(*primals, *l), *linear)(tuple(cotangents)))
 
+    transposed.__name__ = f"transpose of {name_of(f)}"
     return transposed
 
 
-def _transpose(cotangents, *args, f, num_linear, num_fixed):
+def _transpose(cotangents, *args, f, num_linear, num_state, batch, **params):
     num_primals = len(args) - num_linear
     primals, linear = args[:num_primals], args[num_primals:]
     if not all(is_linear(x) for x in linear):
@@ -126,11 +153,19 @@ def _transpose(cotangents, *args, f, num_linear, num_fixed):
         primals, linear = (*primals, *known), [x for x in linear if is_linear(x)]
     else:
         moving = (True,) * num_linear
-    avals = tuple(x.aval for x in linear)
+    avals = tuple(_of_example(x.aval, batch) for x in linear)
     given = (*primals, *[dense(c) for c in cotangents])
     f_t = _transpose_of(f, len(primals), avals)
-    outs = iter(map_p.bind(*given, f=f_t, num_linear=len(cotangents), num_fixed=num_fixed))
+    params |= {"num_linear": len(cotangents), "num_state": 0}
+    outs = map_p.bind(*given, f=f_t, batch=batch, **params)
+    outs = iter([_sum_to(x, a.aval.shape, batch) for x, a in zip(outs, linear, strict=True)])
     return [None] * num_primals + [next(outs) if m else None for m in moving]
+
+
+def _sum_to(x, shape, batch):
+    """The sum over the batch axes along which an operand of this shape did not vary."""
+    shared = tuple(i for i in range(batch) if shape[i] != x.shape[i])
+    return jnp.sum(x, shared, keepdims=True) if shared else x
 
 
 @functools.cache
@@ -143,22 +178,12 @@ def _with_known(f, num_primals, moving):
         free = iter(args[num_primals + num_known :])
         return f(*primals, *[next(free) if m else next(known) for m in moving])
 
+    rearranged.__name__ = name_of(f)
     return rearranged
-
-
-@functools.cache
-def _batched(f, dims):
-    return jax.vmap(f, in_axes=dims)
-
-
-def _batch(args, dims, *, f, num_linear, num_fixed):
-    outs = map_p.bind(*args, f=_batched(f, tuple(dims)), num_linear=num_linear, num_fixed=num_fixed)
-    return outs, [0] * len(outs)
 
 
 set_jvp(map_p, _jvp)
 set_transpose(map_p, _transpose)
-set_batching(map_p, _batch)
 
 
 def _equations(jaxpr):
@@ -173,7 +198,7 @@ def _equations(jaxpr):
 
 def _per_neuron(aval) -> bool:
     """Whether a value may have one entry a neuron; the two words of a random key do not."""
-    return aval.shape != () and not (aval.dtype == jnp.uint32 and aval.size <= 2)
+    return aval.shape != () and not is_key(aval)
 
 
 def check_elementwise(f: Callable, *args: Any, what: str) -> None:
@@ -204,13 +229,27 @@ def check_elementwise(f: Callable, *args: Any, what: str) -> None:
             )
 
 
-def prepare_map(f: Callable, fixed: tuple, *args: Any) -> Callable:
+def _num_state(args, out) -> int:
+    """How many leaves a state has: a first argument that is the first result of the same types."""
+    if not args or not isinstance(out, tuple) or not out:
+        return 0
+    types = [
+        [(jnp.shape(x), jnp.result_type(x)) for x in jax.tree.leaves(t)] for t in (args[0], out[0])
+    ]
+    return len(types[0]) if types[0] == types[1] and all(s for s, _ in types[0]) else 0
+
+
+def prepare_map(
+    f: Callable, fixed: tuple, *args: Any, impl: str = "auto", name: str | None = None
+) -> Callable:
     """`map_neurons` for a loop: what depends on `fixed` alone is computed now, once.
 
     **Arguments:**
 
     - `f`, `fixed`: as of `map_neurons`.
     - `args`: examples of the other arguments; only their shapes and types matter.
+    - `impl`: which implementation runs. A step that has no native form runs in JAX under any.
+    - `name`: what a person calls it, for `native_steps`; the name of `f` by default.
 
     **Returns:**
 
@@ -218,21 +257,24 @@ def prepare_map(f: Callable, fixed: tuple, *args: Any) -> Callable:
     """
     num_fixed = len(jax.tree.leaves(fixed))
     leaves, structure = jax.tree.flatten((*fixed, *args))
-    out_structure = jax.tree.structure(jax.eval_shape(f, *fixed, *args))
+    out = jax.eval_shape(f, *fixed, *args)
+    out_structure, num_state = jax.tree.structure(out), _num_state(args, out)
     leaves = align_varying(*[jnp.asarray(x) for x in leaves])
-    step = split(_Flat(f, structure), tuple(jax.typeof(x) for x in leaves), num_fixed)
+    types = tuple(jax.typeof(x) for x in leaves)
+    step = split(_Flat(f, structure), types, num_fixed, name or name_of(f))
     # Between fences: a propagator must have the same bits in every program that uses it.
     kept = fence(step.before(*fence(leaves[:num_fixed])))
 
     def mapped(*args):
         moving = varying_alike([jnp.asarray(x) for x in jax.tree.leaves(args)], leaves)
-        outs = map_p.bind(*kept, *moving, f=step.after, num_linear=0, num_fixed=len(kept))
+        settings = {"num_fixed": len(kept), "num_state": num_state, "impl": impl}
+        outs = map_p.bind(*kept, *moving, f=step.after, num_linear=0, batch=0, **settings)
         return jax.tree.unflatten(out_structure, outs)
 
     return mapped
 
 
-def map_neurons(f: Callable, fixed: tuple, *args: Any) -> Any:
+def map_neurons(f: Callable, fixed: tuple, *args: Any, impl: str = "auto") -> Any:
     """`f(*fixed, *args)` for a function elementwise over neurons, as one op.
 
     **Arguments:**
@@ -241,9 +283,10 @@ def map_neurons(f: Callable, fixed: tuple, *args: Any) -> Any:
       `f` on arguments of equal structure is not traced again).
     - `fixed`: PyTrees that do not change during a run (parameters, dt).
     - `args`: PyTrees of the others. All leaves have shape `(size,)`, one number a neuron, or `()`.
+    - `impl`: which implementation runs: `"auto"`, `"jax"` or `"native"`.
 
     **Returns:**
 
     What `f` returns. Differentiable in both modes to any order, batched by `vmap`.
     """
-    return prepare_map(f, fixed, *args)(*args)
+    return prepare_map(f, fixed, *args, impl=impl)(*args)

@@ -6,16 +6,12 @@ import pathlib
 
 import jax
 
-HANDLERS = ("PushRing", "PullRing", "DeliverHistory", "LogEvents", "Fence")
+HANDLERS = ("PushRing", "PullRing", "DeliverHistory", "LogEvents", "Fence", "Map")
+# Handlers that do something when a program is loaded.
+STAGES = {"Map": {"instantiate": "MapLoad"}}
 
-# The ops, as a person calls them, and whether they have a native implementation.
-OPS = {
-    "deliver, history": True,
-    "deliver, ring": True,
-    "map_neurons": False,
-    "log_events": True,
-    "fence": True,
-}
+# The ops, as a person calls them; each has a native implementation.
+OPS = ("deliver, history", "deliver, ring", "map_neurons", "log_events", "fence")
 
 
 def library_path() -> pathlib.Path:
@@ -31,8 +27,12 @@ def native_library() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(str(path))
     for handler in HANDLERS:
-        capsule = jax.ffi.pycapsule(getattr(library, handler))
-        jax.ffi.register_ffi_target(f"brainjax_{handler}", capsule, platform="cpu")
+        stages = {"execute": handler, **STAGES.get(handler, {})}
+        capsules = {s: jax.ffi.pycapsule(getattr(library, h)) for s, h in stages.items()}
+        jax.ffi.register_ffi_target(f"brainjax_{handler}", capsules, platform="cpu")
+    from ._kernels import connect  # here: it stands above this file
+
+    connect(library)
     return library
 
 
@@ -43,9 +43,12 @@ def info() -> dict[str, str]:
 
     `{"version", "jax", "jaxlib", "platform", "devices", "ops", "native_library"}`; `ops` is
     `"native"` or `"jax"`, `native_library` the file or a sentence that says it is absent. Under
-    `"op: NAME"` it says for each op what `impl="auto"` runs on one device.
+    `"op: NAME"` it says for each op what `impl="auto"` runs on one device, and under `"step: NAME"`
+    for each step of a population that was compiled in this process what runs it, and why.
     """
     from importlib.metadata import version
+
+    from ._kernels import native_steps, no_compiler
 
     platform = jax.default_backend()
     library = native_library()
@@ -60,5 +63,7 @@ def info() -> dict[str, str]:
         "native_library": "absent: this is a pure-JAX installation (no C++ compiler was found)"
         if library is None
         else str(library_path()),
-        **{f"op: {op}": "native" if native and has else "jax" for op, has in OPS.items()},
+        **{f"op: {op}": "native" if native else "jax" for op in OPS},
+        **({"op: map_neurons": f"jax: {no_compiler()}"} if native and no_compiler() else {}),
+        **{f"step: {name}": runs for name, runs in native_steps().items()},
     }

@@ -104,8 +104,9 @@ def lower_natively(
 
     **Arguments:**
 
-    - `attributes`: maps the parameters of a call to the attributes of the handler.
-    - `aliases`: maps them to `{operand: result}`, the buffers that are updated in place.
+    - `attributes`: maps the types of the operands and the parameters of a call to the attributes of
+      the handler, or to `None` where there is no native implementation of this call.
+    - `aliases`: maps the same to `{operand: result}`, the buffers that are updated in place.
     """
     plain = mlir.lower_fun(reference, multiple_results=True)
 
@@ -114,8 +115,11 @@ def lower_natively(
         usable = native_library() is not None and len(platforms) == 1 and _one_device_each(ctx)
         if params["impl"] == "jax" or not usable:
             return plain(ctx, *operands, **params)
+        given = attributes(ctx.avals_in, **params)
+        if given is None:
+            return plain(ctx, *operands, **params)
         call = jax.ffi.ffi_lowering(target, operand_output_aliases=aliases(ctx.avals_in, **params))
-        return call(ctx, *operands, **attributes(**params))
+        return call(ctx, *operands, **given)
 
     mlir.register_lowering(primitive, rule, platform="cpu")
 

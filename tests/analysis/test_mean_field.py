@@ -1,5 +1,6 @@
 """Stationary rates against 40 digits, against quadrature, and against published networks."""
 
+import inspect
 import math
 import re
 import textwrap
@@ -521,5 +522,5 @@ def test_mean_field_refuses_what_is_traced():
 
 @pytest.mark.parametrize("function", [mean_field, siegert])
 def test_example_runs(function):
-    (code,) = re.findall(r"```python\n(.*?)```", function.__doc__, re.DOTALL)
-    exec(textwrap.dedent("        " + code.lstrip()), {})
+    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(function), re.DOTALL)
+    exec(textwrap.dedent(code), {})

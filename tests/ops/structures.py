@@ -7,7 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from brainjax.ops import History, Layout, Ring, Rows, deliver, empty_history, empty_ring
+from brainjax.ops import (
+    History,
+    Layout,
+    Ring,
+    Rows,
+    deliver,
+    empty_history,
+    empty_ring,
+    group_tables,
+)
 
 
 class Wiring(NamedTuple):
@@ -92,14 +101,14 @@ def empty(form, wiring: Wiring, dtype):
 
 
 @functools.partial(jax.jit, static_argnames=("layout", "impl"))
-def run(pending, spikes, rows, weights, start, *, layout, impl):
+def run(pending, spikes, rows, weights, start, tables=(), *, layout, impl):
     """Deliver step after step, from step `start` on: `(pending, due of every step)`."""
     slack = tuple(map(jnp.zeros_like, weights))
 
     def step(pending, now):
         k, x = now
         pending, due, _ = deliver(
-            pending, x, rows, weights, slack, index=k, layout=layout, impl=impl
+            pending, x, rows, weights, slack, index=k, layout=layout, tables=tables, impl=impl
         )
         return pending, due
 
@@ -107,7 +116,7 @@ def run(pending, spikes, rows, weights, start, *, layout, impl):
     return jax.lax.scan(step, pending, (steps, spikes))
 
 
-def run_wiring(wiring, form, spikes, *, impl, dtype, start=0, pending=None):
+def run_wiring(wiring, form, spikes, *, impl, dtype, start=0, pending=None, tables=False):
     """`run` on host arrays; the result on the host."""
     pending = empty(form, wiring, dtype) if pending is None else pending
     pending, due = run(
@@ -116,6 +125,7 @@ def run_wiring(wiring, form, spikes, *, impl, dtype, start=0, pending=None):
         wiring.rows,
         tuple(jnp.asarray(w, dtype) for w in wiring.weights),
         jnp.int32(start),
+        group_tables(wiring.rows, wiring.layout.sources) if tables else (),
         layout=wiring.layout,
         impl=impl,
     )

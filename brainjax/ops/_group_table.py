@@ -1,0 +1,70 @@
+"""Tables of groups: made on the host, once, from the rows of a network."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from ._deliver import GroupTable, Rows
+from ._rows import projections_from
+
+# A table holds a number for each delay between the least and the longest, whether a source has it
+# or not. Where that is more than this many numbers for each group, groups are searched instead.
+_MOST_PER_GROUP = 4
+
+
+def table_size(num_sources: int, least: int, longest: int, num_projections: int) -> int:
+    """How many numbers the table of a population has.
+
+    **Arguments:**
+
+    - `num_sources`: neurons of the population.
+    - `least`, `longest`: of its delays, steps.
+    - `num_projections`: that begin in it.
+    """
+    return num_sources * (longest - least + 2) * num_projections
+
+
+def is_worth_a_table(size: int, num_groups: float) -> bool:
+    """Whether a table is made for a population.
+
+    **Arguments:**
+
+    - `size`: of the table, as of `table_size`.
+    - `num_groups`: how many groups the population has.
+    """
+    return size <= _MOST_PER_GROUP * num_groups
+
+
+def group_tables(rows: Sequence[Rows], sources: Sequence[int]) -> tuple[GroupTable, ...]:
+    """The tables of all source populations, one that holds nothing where it would be large.
+
+    **Arguments:**
+
+    - `rows`: per projection; concrete.
+    - `sources`: per projection, the position of its source among the populations.
+    """
+    number = max(sources, default=-1) + 1
+    return tuple(_table([rows[j] for j in projections_from(p, sources)]) for p in range(number))
+
+
+def _table(rows: Sequence[Rows]) -> GroupTable:
+    """The table of a population, from its projections in order."""
+    delays = [np.asarray(r.group_delay) for r in rows]
+    num_groups = sum(d.size for d in delays)
+    least = min((int(d.min()) for d in delays if d.size), default=1)
+    longest = max((int(d.max()) for d in delays if d.size), default=0)
+    num_sources = rows[0].source_ptr.size - 1 if rows else 0
+    size = table_size(num_sources, least, longest, len(rows))
+    if not num_groups or not is_worth_a_table(size, num_groups):
+        return GroupTable(jnp.zeros((0, 0, 0), jnp.int32), jnp.zeros((), jnp.int32))
+    begin = np.empty((num_sources, longest - least + 2, len(rows)), np.int32)
+    for j, (row, delay) in enumerate(zip(rows, delays, strict=True)):
+        source_ptr, group_ptr = np.asarray(row.source_ptr), np.asarray(row.group_ptr)
+        # What lies between the groups of a source are groups without synapses.
+        synapses = np.zeros(begin.shape[:2], np.int32)
+        source = np.repeat(np.arange(num_sources), np.diff(source_ptr))
+        synapses[source, delay - least] = np.diff(group_ptr[: delay.size + 1])
+        stop = np.cumsum(synapses, dtype=np.int32).reshape(synapses.shape)
+        begin[:, :, j] = stop - synapses
+    return GroupTable(jnp.asarray(begin), jnp.asarray(least, jnp.int32))

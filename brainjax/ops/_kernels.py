@@ -1,0 +1,154 @@
+"""Compiled kernels: LLVM IR made into machine code, once a process, and never freed.
+
+A kernel is named by the digest of its IR. A program carries digest and IR, never an address, so it
+may be kept in a cache and run in another process: there the kernel is compiled when the program is
+loaded.
+"""
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from ._llvm import ABI_VERSION, Untranslatable
+from ._native import native_library
+from ._translate import translate
+
+_LOCK = threading.Lock()
+_CONFIG: Any = jax.config  # JAX makes its options at run time: type checkers do not see them
+
+
+class Kernel(NamedTuple):
+    """A compiled function of one loop over neurons."""
+
+    digest: str
+    ir: str
+
+
+class _Compiler:
+    """LLVM for this machine; what it has compiled stays."""
+
+    def __init__(self):
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._llvm = llvm
+        target = llvm.Target.from_default_triple()
+        self._machine = target.create_target_machine(
+            cpu=llvm.get_host_cpu_name(),
+            features=llvm.get_host_cpu_features().flatten(),
+            opt=3,
+            jit=True,
+        )
+        # The engine owns a machine of its own, and a module to begin with.
+        empty = llvm.parse_assembly("")
+        self._engine = llvm.create_mcjit_compiler(empty, self._machine)
+
+    def __call__(self, kernel: Kernel) -> int:
+        """The address of the compiled kernel."""
+        llvm = self._llvm
+        name = f"brainjax_{kernel.digest}"
+        module = llvm.parse_assembly(kernel.ir.replace("@kernel(", f"@{name}("))
+        module.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options.loop_vectorization = True
+        passes = llvm.create_pass_builder(self._machine, options)
+        passes.getModulePassManager().run(module, passes)
+        self._engine.add_module(module)
+        self._engine.finalize_object()
+        return self._engine.get_function_address(name)
+
+
+@functools.cache
+def no_compiler() -> str:
+    """Why no step can be compiled here; empty if it can."""
+    return "" if importlib.util.find_spec("llvmlite") else "llvmlite is not installed"
+
+
+@functools.cache
+def _compiler() -> _Compiler:
+    return _Compiler()
+
+
+@functools.cache
+def _address(kernel: Kernel) -> int:
+    with _LOCK:
+        return _compiler()(kernel)
+
+
+@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)
+def _resolve(digest: bytes, ir: bytes) -> int | None:
+    """The address of a kernel that a loaded program names; null if it cannot be compiled."""
+    kernel = Kernel(digest.decode(), ir.decode())
+    try:
+        return _address(kernel) if kernel == _named(kernel.ir) else None
+    except Exception:  # no exception may pass through C++: null becomes an error of the program
+        return None
+
+
+def _named(ir: str) -> Kernel:
+    return Kernel(hashlib.sha256(f"{ABI_VERSION}\n{ir}".encode()).hexdigest(), ir)
+
+
+def connect(library: ctypes.CDLL) -> None:
+    """Let the native library ask for kernels of programs that were made in another process."""
+    library.brainjax_set_resolver.argtypes = [ctypes.c_void_p]
+    library.brainjax_add_kernel.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+    library.brainjax_set_resolver(ctypes.cast(_resolve, ctypes.c_void_p))
+
+
+@functools.cache
+def _made(f: Callable, avals: tuple[Any, ...], x64: bool) -> Kernel | str:
+    del x64  # a part of the key: what is traced may depend on it
+    if reason := no_compiler():
+        return reason
+    try:
+        closed = jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, avals))
+        kernel = _named(translate(closed))
+        library: Any = native_library()
+        library.brainjax_add_kernel(kernel.digest.encode(), _address(kernel))
+    except Untranslatable as reason:
+        return str(reason)
+    except RuntimeError as error:
+        return f"LLVM refused it: {error}"
+    return kernel
+
+
+# The steps that were lowered in this process: what runs them.
+_SEEN: dict[str, str] = {}
+
+
+def name_of(f: Callable) -> str:
+    """What a person calls a mapped function."""
+    owner = getattr(f, "__self__", f)
+    return getattr(owner, "name", None) or getattr(f, "__name__", None) or type(f).__name__
+
+
+def kernel_of(f: Callable, avals: tuple[Any, ...]) -> Kernel | None:
+    """The compiled loop of `f`, or `None` where XLA must run it.
+
+    **Arguments:**
+
+    - `f`: a hashable function of flat arrays.
+    - `avals`: the types of its operands.
+    """
+    made = _made(f, avals, bool(_CONFIG.jax_enable_x64))
+    _SEEN[name_of(f)] = "native" if isinstance(made, Kernel) else f"jax: {made}"
+    return made if isinstance(made, Kernel) else None
+
+
+def native_steps() -> dict[str, str]:
+    """What runs the steps of populations that this process has compiled for the CPU.
+
+    **Returns:**
+
+    The name of a step to `"native"`, or to `"jax: "` and the reason. Steps with `impl="jax"` and
+    those of programs that are sharded automatically are not looked at, and not listed.
+    """
+    return dict(_SEEN)
