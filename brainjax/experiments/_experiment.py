@@ -1,5 +1,6 @@
 """An experiment: a config, read and checked."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class Experiment:
             steps_of(self.warmup + self.duration, self.dt, "warmup + duration")
             if self.duration == 0:
                 raise ValueError(explain("duration", got=0.0, expected="more than 0 ms"))
-            check_room(self.memory(), self.bytes_recorded())
+            check_room(self.memory, self.bytes_recorded())
             with self.numbers():
                 prepare(self.network, self.dt)
                 for name, recorder in self.record.items():
@@ -85,6 +86,7 @@ class Experiment:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{self.file}: {error}") from error
 
+    @functools.cached_property
     def memory(self) -> Memory:
         """What it will take to build and run the network, estimated."""
         with self.numbers():
@@ -104,7 +106,7 @@ class Experiment:
 
     def summary(self) -> str:
         """The network as a table, and what it will take."""
-        memory = self.memory()
+        memory = self.memory
         neurons = sum(p.size for p in self.network.populations.values())
         return (
             f"{self.network.summary()}\n\n{neurons} neurons, about {memory.synapses:.3g} synapses; "
