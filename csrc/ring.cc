@@ -1,0 +1,134 @@
+// Delivery into a ring of currents, and its transpose: brainjax/ops/_deliver_ring.py.
+
+#include "events.h"
+#include "rows.h"
+
+namespace brainjax {
+namespace {
+
+template <class T>
+void push_example(T* ring, int64_t num_slots, int64_t num_targets, int64_t head, T* due,
+                  const std::vector<const T*>& x_dot, const std::vector<const T*>& x,
+                  const std::vector<int64_t>& sizes, const std::vector<Projection<T>>& all,
+                  const std::vector<std::vector<int>>& of_population) {
+  for (size_t p = 0; p < x_dot.size(); ++p) {
+    const auto push_source = [&](int64_t i) {
+      for (int j : of_population[p]) {
+        const Projection<T>& row = all[j];
+        for (int64_t g = row.source_ptr[i]; g < row.source_ptr[i + 1]; ++g) {
+          T* sum = ring + modulo(head - 1 + row.group_delay[g], num_slots) * num_targets;
+          const int64_t first = row.group_ptr[g], last = row.group_ptr[g + 1];
+          if (!row.weight_dot) {
+            add_synapses(sum, row, first, last, x_dot[p][i]);
+            continue;
+          }
+          const T a = x_dot[p][i], b = x[p][i];
+          for (int64_t s = first; s < last; ++s) {
+            const int64_t k = s * row.stride;
+            sum[row.target[s]] += row.weight[k] * a + row.weight_dot[k] * b;
+          }
+        }
+      }
+    };
+    if (x.empty()) for_each_event(x_dot[p], sizes[p], push_source);
+    else for_each_event(x_dot[p], x[p], sizes[p], push_source);
+  }
+  T* slot = ring + modulo(head, num_slots) * num_targets;
+  std::memcpy(due, slot, num_targets * sizeof(T));
+  std::memset(slot, 0, num_targets * sizeof(T));
+}
+
+ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, int64_t rank,
+                     int64_t with_weights, Sources sources) {
+  const auto args = operands(remaining), rets = operands(results);
+  const auto of_population = by_population(sources);
+  const size_t n = of_population.size(), m = sources.size();
+  const size_t x_dot_at = 2, x_at = 2 + n, w_dot_at = x_at + n * with_weights,
+               w_at = w_dot_at + m * with_weights, rows_at = w_at + m;
+  return with_float(remaining.get<ffi::AnyBuffer>(0)->element_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    carry_over(args[0], rets[0]);
+    for (size_t j = 0; j < m * with_weights; ++j) carry_over(args[w_dot_at + j], rets[2 + j]);
+    Batch batch(rank, rets[0]);
+    const int64_t num_slots = args[0].dims[rank], num_targets = args[0].dims[rank + 1];
+    for (int64_t e = 0; e < batch.size(); ++e) {
+      batch.go_to(e);
+      auto all = projections<T>(args, w_at, rows_at, m, batch);
+      std::vector<const T*> x_dot(n), x;
+      std::vector<int64_t> sizes(n);
+      for (size_t p = 0; p < n; ++p) {
+        x_dot[p] = batch.at<T>(args[x_dot_at + p]);
+        sizes[p] = batch.length(args[x_dot_at + p]);
+        if (with_weights) x.push_back(batch.at<T>(args[x_at + p]));
+      }
+      for (size_t j = 0; j < m * with_weights; ++j) all[j].weight_dot = batch.at<T>(rets[2 + j]);
+      push_example<T>(batch.at<T>(rets[0]), num_slots, num_targets, *batch.at<int32_t>(args[1]),
+                      batch.at<T>(rets[1]), x_dot, x, sizes, all, of_population);
+    }
+    return ffi::Error::Success();
+  });
+}
+
+ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, int64_t rank,
+                     int64_t with_weights, Sources sources) {
+  const auto args = operands(remaining), rets = operands(results);
+  const auto of_population = by_population(sources);
+  const size_t n = of_population.size(), m = sources.size();
+  const size_t w_bar_at = 3, x_at = w_bar_at + m * with_weights, w_at = x_at + n * with_weights,
+               rows_at = w_at + m;
+  return with_float(remaining.get<ffi::AnyBuffer>(0)->element_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    carry_over(args[0], rets[0]);
+    for (size_t j = 0; j < m * with_weights; ++j) carry_over(args[w_bar_at + j], rets[1 + n + j]);
+    Batch batch(rank, rets[0]);
+    const int64_t num_slots = args[0].dims[rank], num_targets = args[0].dims[rank + 1];
+    for (int64_t e = 0; e < batch.size(); ++e) {
+      batch.go_to(e);
+      auto all = projections<T>(args, w_at, rows_at, m, batch);
+      T* ring = batch.at<T>(rets[0]);
+      const int64_t head = *batch.at<int32_t>(args[2]);
+      std::memcpy(ring + modulo(head, num_slots) * num_targets, batch.at<T>(args[1]),
+                  num_targets * sizeof(T));
+      for (size_t j = 0; j < m * with_weights; ++j) all[j].weight_bar = batch.at<T>(rets[1 + n + j]);
+      for (size_t p = 0; p < n; ++p) {
+        T* x_bar = batch.at<T>(rets[1 + p]);
+        const T* x = with_weights ? batch.at<T>(args[x_at + p]) : nullptr;
+        const int64_t size = batch.length(rets[1 + p]);
+        for (int64_t i = 0; i < size; ++i) {
+          T total = 0;
+          for (int j : of_population[p]) {
+            const Projection<T>& row = all[j];
+            for (int64_t g = row.source_ptr[i]; g < row.source_ptr[i + 1]; ++g) {
+              const T* bar = ring + modulo(head - 1 + row.group_delay[g], num_slots) * num_targets;
+              const int64_t first = row.group_ptr[g], last = row.group_ptr[g + 1];
+              for (int64_t s = first; s < last; ++s) {
+                total += row.weight[s * row.stride] * bar[row.target[s]];
+              }
+              if (x && x[i] != 0) {
+                for (int64_t s = first; s < last; ++s) {
+                  row.weight_bar[s * row.stride] += x[i] * bar[row.target[s]];
+                }
+              }
+            }
+          }
+          x_bar[i] = total;
+        }
+      }
+    }
+    return ffi::Error::Success();
+  });
+}
+
+}  // namespace
+}  // namespace brainjax
+
+#define BRAINJAX_BIND                     \
+  xla::ffi::Ffi::Bind()                   \
+      .RemainingArgs()                    \
+      .RemainingRets()                    \
+      .Attr<int64_t>("batch")             \
+      .Attr<int64_t>("with_weights")      \
+      .Attr<xla::ffi::Span<const int64_t>>("sources")
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(PushRing, brainjax::push_ring, BRAINJAX_BIND);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(PullRing, brainjax::pull_ring, BRAINJAX_BIND);
