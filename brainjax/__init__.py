@@ -6,6 +6,7 @@ from . import models as models
 from . import parallel as parallel
 from . import plot as plot
 from .connect import AllToAll as AllToAll
+from .connect import Convolution as Convolution
 from .connect import Distribution as Distribution
 from .connect import Explicit as Explicit
 from .connect import FixedInDegree as FixedInDegree

@@ -79,6 +79,7 @@ class Batch {
   }
 
   bool is_scalar(const Operand& x) const { return x.rank == rank_; }
+  bool is_vector(const Operand& x) const { return x.rank == rank_ + 1; }
 
   // `scale` is for bytes: how many of `T` an element takes.
   template <class T>

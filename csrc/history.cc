@@ -27,19 +27,6 @@ void remember(const Held<T>& held, const T* spikes, int64_t slot) {
   held.count[slot] = count;
 }
 
-// The group of `source` with this delay, or -1. Groups of a source are few and sorted.
-template <class T>
-inline int64_t find_group(const Projection<T>& row, int32_t source, int64_t delay) {
-  int64_t low = row.source_ptr[source], high = row.source_ptr[source + 1];
-  const int64_t last = high;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (row.group_delay[middle] < delay) low = middle + 1;
-    else high = middle;
-  }
-  return low < last && row.group_delay[low] == delay ? low : -1;
-}
-
 // Where the groups of a population begin: by source, then delay, then projection.
 struct Table {
   const int32_t* begin;  // null where there is none
@@ -62,7 +49,8 @@ Table table(const Operand& begin, const Operand& least_delay, const Batch& batch
 // Synapses that are due: of one projection, one source and one delay.
 template <class T>
 struct Group {
-  int32_t first, last, projection;
+  int64_t first, last;
+  int32_t source, projection;
   T spike;
 };
 
@@ -76,8 +64,8 @@ struct Port {
     groups.clear();
     events = 0;
   }
-  void push(int32_t first, int32_t last, int projection, T spike) {
-    groups.push_back({first, last, projection, spike});
+  void push(int64_t first, int64_t last, int32_t source, int projection, T spike) {
+    groups.push_back({first, last, source, projection, spike});
     events += last - first;
   }
 };
@@ -102,14 +90,14 @@ void add_port(T* due, const Port<T>& port, const std::vector<Projection<T>>& all
     const Group<T>& g = groups[k];
     const Projection<T>& row = all[g.projection];
     const int64_t length = g.last - g.first;
-    prefetch(row.target + g.first, length * sizeof(int32_t));
-    if (row.stride) prefetch(row.weight + g.first, length * sizeof(T));
+    if (row.target) prefetch(row.target + g.first, length * sizeof(int32_t));
+    if (row.stride && row.format != kConvolution) prefetch(row.weight + g.first, length * sizeof(T));
   };
   for (size_t k = 0; k < std::min(kGroupsAhead, groups.size()); ++k) fetch(k);
   for (size_t k = 0; k < groups.size(); ++k) {
     if (k + kGroupsAhead < groups.size()) fetch(k + kGroupsAhead);
     const Group<T>& g = groups[k];
-    add_synapses(due, all[g.projection], g.first, g.last, g.spike);
+    add_synapses(due, all[g.projection], g.source, g.first, g.last, g.spike);
   }
 }
 
@@ -141,9 +129,9 @@ void collect(const Held<T>& held, int64_t slot, int64_t delay, const Table& tabl
   if (!table.begin) {
     for (size_t k = 0; k < count; ++k) {
       for (int j : projections) {
-        const int64_t g = find_group(all[j], neuron[k], delay);
-        if (g < 0) continue;
-        out[ports[j]].push(all[j].group_ptr[g], all[j].group_ptr[g + 1], j, value[k]);
+        all[j].with_group(neuron[k], delay, [&](int64_t first, int64_t last) {
+          out[ports[j]].push(first, last, neuron[k], j, value[k]);
+        });
       }
     }
     return;
@@ -154,7 +142,8 @@ void collect(const Held<T>& held, int64_t slot, int64_t delay, const Table& tabl
     const int32_t* last = first + table.width;  // where the next delay begins
     for (size_t i = 0; i < projections.size(); ++i) {
       if (first[i] == last[i]) continue;
-      out[ports[projections[i]]].push(first[i], last[i], projections[i], value[k]);
+      const int j = projections[i];
+      out[ports[j]].push(first[i], last[i], neuron[k], j, value[k]);
     }
   }
 }
@@ -180,7 +169,8 @@ void add_ports(T* due, const std::vector<Port<T>>& ports, const std::vector<Proj
 
 ffi::Error deliver_history(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
                            ffi::RemainingRets results, int64_t rank, int64_t num_slots,
-                           Sources sources, Sources ports, int64_t parallel_from) {
+                           Sources sources, Numbers formats, Sources ports,
+                           int64_t parallel_from) {
   const auto args = operands(remaining), rets = operands(results);
   const auto of_population = by_population(sources);
   const size_t n = of_population.size(), m = sources.size();
@@ -197,7 +187,7 @@ ffi::Error deliver_history(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
       const int64_t head = *batch.at<int32_t>(args[0]);
-      const auto all = projections<T>(args, w_at, rows_at, m, batch);
+      const auto all = projections<T>(args, w_at, rows_at, formats, batch);
       std::vector<Held<T>> held(n);
       std::vector<Table> tables(n);
       for (size_t p = 0; p < n; ++p) {
@@ -237,5 +227,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(DeliverHistory, brainjax::deliver_history,
                                   .Attr<int64_t>("batch")
                                   .Attr<int64_t>("num_slots")
                                   .Attr<xla::ffi::Span<const int64_t>>("sources")
+                                  .Attr<xla::ffi::Span<const int64_t>>("formats")
                                   .Attr<xla::ffi::Span<const int64_t>>("ports")
                                   .Attr<int64_t>("parallel_from"));

@@ -15,19 +15,17 @@ void push_example(T* ring, int64_t num_slots, int64_t num_targets, int64_t head,
     const auto push_source = [&](int64_t i) {
       for (int j : of_population[p]) {
         const Projection<T>& row = all[j];
-        for (int64_t g = row.source_ptr[i]; g < row.source_ptr[i + 1]; ++g) {
-          T* sum = ring + modulo(head - 1 + row.group_delay[g], num_slots) * num_targets;
-          const int64_t first = row.group_ptr[g], last = row.group_ptr[g + 1];
-          if (!row.weight_dot) {
-            add_synapses(sum, row, first, last, x_dot[p][i]);
-            continue;
-          }
+        row.for_each_group(i, [&](int64_t delay, int64_t first, int64_t last) {
+          T* sum = ring + modulo(head - 1 + delay, num_slots) * num_targets;
+          if (!row.weight_dot) return add_synapses(sum, row, i, first, last, x_dot[p][i]);
           const T a = x_dot[p][i], b = x[p][i];
-          for (int64_t s = first; s < last; ++s) {
-            const int64_t k = s * row.stride;
-            sum[row.target[s]] += row.weight[k] * a + row.weight_dot[k] * b;
-          }
-        }
+          row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k) {
+            const T *w = row.weight + k * row.stride, *w_dot = row.weight_dot + k * row.stride;
+            for (int64_t s = 0; s < count; ++s) {
+              sum[to[s]] += w[s * row.stride] * a + w_dot[s * row.stride] * b;
+            }
+          });
+        });
       }
     };
     if (x.empty()) for_each_event(x_dot[p], sizes[p], push_source);
@@ -39,7 +37,7 @@ void push_example(T* ring, int64_t num_slots, int64_t num_targets, int64_t head,
 }
 
 ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, int64_t rank,
-                     int64_t with_weights, Sources sources) {
+                     int64_t with_weights, Sources sources, Numbers formats) {
   const auto args = operands(remaining), rets = operands(results);
   const auto of_population = by_population(sources);
   const size_t n = of_population.size(), m = sources.size();
@@ -53,7 +51,7 @@ ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
     const int64_t num_slots = args[0].dims[rank], num_targets = args[0].dims[rank + 1];
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
-      auto all = projections<T>(args, w_at, rows_at, m, batch);
+      auto all = projections<T>(args, w_at, rows_at, formats, batch);
       std::vector<const T*> x_dot(n), x;
       std::vector<int64_t> sizes(n);
       for (size_t p = 0; p < n; ++p) {
@@ -70,7 +68,7 @@ ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
 }
 
 ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, int64_t rank,
-                     int64_t with_weights, Sources sources) {
+                     int64_t with_weights, Sources sources, Numbers formats) {
   const auto args = operands(remaining), rets = operands(results);
   const auto of_population = by_population(sources);
   const size_t n = of_population.size(), m = sources.size();
@@ -84,7 +82,7 @@ ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
     const int64_t num_slots = args[0].dims[rank], num_targets = args[0].dims[rank + 1];
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
-      auto all = projections<T>(args, w_at, rows_at, m, batch);
+      auto all = projections<T>(args, w_at, rows_at, formats, batch);
       T* ring = batch.at<T>(rets[0]);
       const int64_t head = *batch.at<int32_t>(args[2]);
       std::memcpy(ring + modulo(head, num_slots) * num_targets, batch.at<T>(args[1]),
@@ -98,18 +96,16 @@ ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
           T total = 0;
           for (int j : of_population[p]) {
             const Projection<T>& row = all[j];
-            for (int64_t g = row.source_ptr[i]; g < row.source_ptr[i + 1]; ++g) {
-              const T* bar = ring + modulo(head - 1 + row.group_delay[g], num_slots) * num_targets;
-              const int64_t first = row.group_ptr[g], last = row.group_ptr[g + 1];
-              for (int64_t s = first; s < last; ++s) {
-                total += row.weight[s * row.stride] * bar[row.target[s]];
-              }
-              if (x && x[i] != 0) {
-                for (int64_t s = first; s < last; ++s) {
-                  row.weight_bar[s * row.stride] += x[i] * bar[row.target[s]];
-                }
-              }
-            }
+            row.for_each_group(i, [&](int64_t delay, int64_t first, int64_t last) {
+              const T* bar = ring + modulo(head - 1 + delay, num_slots) * num_targets;
+              row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k) {
+                const T* w = row.weight + k * row.stride;
+                for (int64_t s = 0; s < count; ++s) total += w[s * row.stride] * bar[to[s]];
+                if (!x || x[i] == 0) return;
+                T* w_bar = row.weight_bar + k * row.stride;
+                for (int64_t s = 0; s < count; ++s) w_bar[s * row.stride] += x[i] * bar[to[s]];
+              });
+            });
           }
           x_bar[i] = total;
         }
@@ -122,13 +118,14 @@ ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
 }  // namespace
 }  // namespace brainjax
 
-#define BRAINJAX_BIND                     \
-  xla::ffi::Ffi::Bind()                   \
-      .RemainingArgs()                    \
-      .RemainingRets()                    \
-      .Attr<int64_t>("batch")             \
-      .Attr<int64_t>("with_weights")      \
-      .Attr<xla::ffi::Span<const int64_t>>("sources")
+#define BRAINJAX_BIND                                  \
+  xla::ffi::Ffi::Bind()                                \
+      .RemainingArgs()                                 \
+      .RemainingRets()                                 \
+      .Attr<int64_t>("batch")                          \
+      .Attr<int64_t>("with_weights")                   \
+      .Attr<xla::ffi::Span<const int64_t>>("sources")  \
+      .Attr<xla::ffi::Span<const int64_t>>("formats")
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(PushRing, brainjax::push_ring, BRAINJAX_BIND);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(PullRing, brainjax::pull_ring, BRAINJAX_BIND);

@@ -1,4 +1,7 @@
-// The synapses of projections, as the delivery handlers read them.
+// The synapses of projections, as the delivery handlers read them: brainjax/ops/_connections.py.
+//
+// A row is the synapses of one source. How it is found depends on the format of the projection: it is
+// stored, counted, or computed. All formats hand it over in pieces whose weights are side by side.
 //
 // The order of a sum is part of the contract (same bits for both pending forms, any layout):
 // longest delay first, then source by its index in the network, then projection, then synapse.
@@ -13,17 +16,109 @@
 
 namespace brainjax {
 
-// One projection's synapses, by source and, within a source, by delay (ascending).
+// As `native` of the formats in Python says; the first number of a format's attributes.
+enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution };
+
+using Numbers = ffi::Span<const int64_t>;
+
+// Synapse s of a piece ends in `targets[s]`.
+struct Listed {
+  const int32_t* __restrict target;
+  int64_t operator[](int64_t s) const { return target[s]; }
+};
+struct Counted {
+  int64_t first;
+  int64_t operator[](int64_t s) const { return first + s; }
+};
+
 template <class T>
 struct Projection {
-  const int32_t *source_ptr, *group_delay, *group_ptr, *target;
+  Format format;
+  const int64_t* shape;  // what is fixed when compiled
+  // Rows: by source and, within a source, by delay (ascending).
+  const int32_t *source_ptr = nullptr, *group_delay = nullptr, *group_ptr = nullptr;
+  bool wide = false;  // group_ptr holds 64-bit numbers
+  // Rows and fixed fan-out.
+  const int32_t* target = nullptr;
+  // All but rows: one delay, and the first accumulator.
+  int64_t delay = 0, origin = 0;
   const T* weight;
   const T* weight_dot = nullptr;
   T* weight_bar = nullptr;
   int64_t stride;  // 0 where one weight serves all synapses
+
+  int64_t group_begin(int64_t g) const {
+    return wide ? reinterpret_cast<const int64_t*>(group_ptr)[g] : group_ptr[g];
+  }
+  // How many synapses a source has, where all have as many.
+  int64_t fan_out() const { return shape[0]; }
+
+  // Calls f(delay, first, last) for each group of a source, by delay.
+  template <class F>
+  void for_each_group(int64_t source, F f) const {
+    if (format != kRows) return f(delay, source * fan_out(), (source + 1) * fan_out());
+    for (int64_t g = source_ptr[source]; g < source_ptr[source + 1]; ++g) {
+      f(group_delay[g], group_begin(g), group_begin(g + 1));
+    }
+  }
+
+  // Calls f(first, last) if the source has synapses of this delay.
+  template <class F>
+  void with_group(int64_t source, int64_t due, F f) const {
+    if (format != kRows) {
+      if (due == delay) f(source * fan_out(), (source + 1) * fan_out());
+      return;
+    }
+    // Groups of a source are few and sorted.
+    int64_t low = source_ptr[source], high = source_ptr[source + 1];
+    const int64_t last = high;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (group_delay[middle] < due) low = middle + 1;
+      else high = middle;
+    }
+    if (low < last && group_delay[low] == due) f(group_begin(low), group_begin(low + 1));
+  }
+
+  // Calls f(count, targets, k) for pieces of the synapses `first:last` of a source: the weight of
+  // synapse s of a piece is number k + s.
+  template <class F>
+  inline __attribute__((always_inline)) void for_each_piece(int64_t source, int64_t first,
+                                                            int64_t last, F f) const {
+    switch (format) {
+      case kRows:
+      case kFixedFanOut: return f(last - first, Listed{target + first}, first);
+      case kRegular: {
+        const int64_t in_row = first - source * fan_out();
+        return f(last - first, Counted{origin + source * shape[1] + in_row}, first);
+      }
+      case kConvolution: return convolved(source, f);
+    }
+  }
+
+ private:
+  // The whole row of a source: a piece for each place of the kernel that reaches an output.
+  template <class F>
+  void convolved(int64_t source, F f) const {
+    enum { kFanOut, kWidth, kIn, kKernelHeight, kKernelWidth, kOut, kOutHeight, kOutWidth,
+           kStrideY, kStrideX, kPadY, kPadX };
+    const int64_t* n = shape;
+    const int64_t channel = source % n[kIn], x = source / n[kIn] % n[kWidth],
+                  y = source / n[kIn] / n[kWidth];
+    for (int64_t dy = 0; dy < n[kKernelHeight]; ++dy) {
+      const int64_t above = y + n[kPadY] - dy, out_y = above / n[kStrideY];
+      if (above < 0 || above % n[kStrideY] || out_y >= n[kOutHeight]) continue;
+      for (int64_t dx = 0; dx < n[kKernelWidth]; ++dx) {
+        const int64_t left = x + n[kPadX] - dx, out_x = left / n[kStrideX];
+        if (left < 0 || left % n[kStrideX] || out_x >= n[kOutWidth]) continue;
+        const int64_t to = origin + (out_y * n[kOutWidth] + out_x) * n[kOut];
+        f(n[kOut], Counted{to}, ((dy * n[kKernelWidth] + dx) * n[kIn] + channel) * n[kOut]);
+      }
+    }
+  }
 };
 
-using Sources = ffi::Span<const int64_t>;
+using Sources = Numbers;
 
 inline int64_t num_populations(Sources sources) {
   int64_t n = 0;
@@ -37,34 +132,61 @@ inline std::vector<std::vector<int>> by_population(Sources sources) {
   return out;
 }
 
-// The operands of projections: `weights` at `w`, four structure arrays each at `rows`.
+// The operands of projections: `weights` at `w`, the arrays of their formats from `rows` on.
+// `formats` says of each: how many numbers follow, the format, and what is fixed of it.
 template <class T>
 std::vector<Projection<T>> projections(const std::vector<Operand>& args, size_t w, size_t rows,
-                                       size_t count, const Batch& batch) {
-  std::vector<Projection<T>> out(count);
-  for (size_t j = 0; j < count; ++j) {
-    const Operand* row = &args[rows + 4 * j];
-    out[j].source_ptr = batch.at<int32_t>(row[0]);
-    out[j].group_delay = batch.at<int32_t>(row[1]);
-    out[j].group_ptr = batch.at<int32_t>(row[2]);
-    out[j].target = batch.at<int32_t>(row[3]);
-    out[j].weight = batch.at<T>(args[w + j]);
-    out[j].stride = batch.is_scalar(args[w + j]) ? 0 : 1;
+                                       Numbers formats, const Batch& batch) {
+  std::vector<Projection<T>> out;
+  const Operand* row = args.data() + rows;
+  for (const int64_t* f = formats.begin(); f != formats.end(); f += 1 + f[0]) {
+    Projection<T> p;
+    p.format = static_cast<Format>(f[1]);
+    p.shape = f + 2;
+    if (p.format == kRows) {
+      p.source_ptr = batch.at<int32_t>(*row++);
+      p.group_delay = batch.at<int32_t>(*row++);
+      p.wide = !batch.is_vector(*row);
+      p.group_ptr = batch.at<int32_t>(*row++);
+      p.target = batch.at<int32_t>(*row++);
+    } else {
+      p.delay = *batch.at<int32_t>(*row++);
+      if (p.format == kFixedFanOut) p.target = batch.at<int32_t>(*row++);
+      else p.origin = *batch.at<int32_t>(*row++);
+    }
+    const Operand& weight = args[w + out.size()];
+    p.weight = batch.at<T>(weight);
+    p.stride = batch.is_scalar(weight) ? 0 : 1;
+    out.push_back(p);
   }
   return out;
 }
 
+// Adds what a spike does through a piece of a row to the accumulators.
 template <class T>
-inline void add_synapses(T* __restrict sum, const Projection<T>& p, int64_t first, int64_t last,
-                         T spike) {
-  const int32_t* __restrict target = p.target;
-  if (p.stride == 0) {
-    const T amount = p.weight[0] * spike;
-    for (int64_t s = first; s < last; ++s) sum[target[s]] += amount;
+inline __attribute__((always_inline)) void add_piece(T* __restrict sum, int64_t count, Listed to,
+                                                     const T* __restrict weight, int64_t stride,
+                                                     T spike) {
+  if (stride == 0) {
+    const T amount = weight[0] * spike;
+    for (int64_t s = 0; s < count; ++s) sum[to[s]] += amount;
   } else {
-    const T* __restrict weight = p.weight;
-    for (int64_t s = first; s < last; ++s) sum[target[s]] += weight[s] * spike;
+    for (int64_t s = 0; s < count; ++s) sum[to[s]] += weight[s] * spike;
   }
+}
+
+// The same side by side, where the compiler needs a width to choose.
+void add_piece(float* sum, int64_t count, Counted to, const float* weight, int64_t stride,
+               float spike);
+void add_piece(double* sum, int64_t count, Counted to, const double* weight, int64_t stride,
+               double spike);
+
+template <class T>
+inline void add_synapses(T* sum, const Projection<T>& p, int64_t source, int64_t first,
+                         int64_t last, T spike) {
+  p.for_each_piece(source, first, last, [&](int64_t count, auto to, int64_t k) {
+    add_piece(sum, count, to, p.weight + k * p.stride, p.stride, spike);
+  });
 }
 
 }  // namespace brainjax

@@ -1,5 +1,6 @@
 """Who is connected to whom, and with which weights and delays."""
 
+from ._convolution import Convolution as Convolution
 from ._draws import Distribution as Distribution
 from ._draws import LogNormal as LogNormal
 from ._draws import Normal as Normal

@@ -66,6 +66,19 @@ class Rule(abc.ABC):
         """
         return float(self._expected(self._pairs(num_pre, num_post, same, drawn=False)))
 
+    def regular(self, num_pre: int, num_post: int, *, same: bool) -> tuple[int, int] | None:
+        """How to count the connections, where that is possible.
+
+        **Arguments:**
+
+        - `num_pre`, `num_post`, `same`: as of `draw`.
+
+        **Returns:** `(fan_out, stride)` if source i is connected to `stride * i` and the
+        `fan_out - 1` targets behind it, else `None`.
+        """
+        del num_pre, num_post, same
+        return None
+
     def _pairs(self, num_pre: int, num_post: int, same: bool, drawn: bool) -> Pairs:
         same = check_flag("Rule.draw: same", same)
         num_pre, num_post = check_sizes(num_pre, num_post, same, drawn)
@@ -86,6 +99,10 @@ class OneToOne(Rule):
 
     `draw` raises `ValueError` unless the populations are of equal size.
     """
+
+    def regular(self, num_pre: int, num_post: int, *, same: bool) -> tuple[int, int] | None:
+        self._check_sizes(self._pairs(num_pre, num_post, same, drawn=True))
+        return 1, 1
 
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         self._check_sizes(pairs)
@@ -121,6 +138,10 @@ class AllToAll(Rule):
 
     def __post_init__(self) -> None:
         check_flag("AllToAll: autapses", self.autapses)
+
+    def regular(self, num_pre: int, num_post: int, *, same: bool) -> tuple[int, int] | None:
+        pairs = self._pairs(num_pre, num_post, same, drawn=True)
+        return None if pairs.hollow else (num_post, 0)
 
     def _draw(self, pairs: Pairs, stream: HostStream) -> tuple[Indices, Indices]:
         return pairs.split(np.arange(pairs.total))

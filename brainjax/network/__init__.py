@@ -14,3 +14,4 @@ from ._network import Projection as Projection
 from ._population import Population as Population
 from ._population import PopulationInput as PopulationInput
 from ._population import PopulationState as PopulationState
+from ._projection import stored as stored

@@ -10,17 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..connect import Distribution
-from ..core import HostStream, check_key, explain, float_dtype, is_concrete, is_traced, shown
+from ..core import check_key, explain, float_dtype, is_concrete, is_traced, shown
 from ..ops import check_elementwise, check_impl, group_tables
 from ..stimuli import Source, Stimulus
-from ._built import BuiltNetwork, BuiltProjection, ports_of
-from ._layout import lay_out
-from ._network import Network, Projection
+from ._built import BuiltNetwork, ports_of
+from ._network import Network
 from ._population import Population, PopulationInput, population_step
-from ._values import delay_steps, weights
+from ._projection import build_projection, check_projection
 
-_MOST = 2**31 - 1  # of synapses of a projection, of neurons of a population
+_MOST = 2**31 - 1  # neurons of a population
 
 
 def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> BuiltNetwork:
@@ -71,7 +69,7 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
     dt, names = float(dt), tuple(network.populations)
     ports = ports_of(populations, names)
     projections = {
-        p.name: _build_projection(p, populations, ports[p.target_population, p.receptor], dt, words)
+        p.name: build_projection(p, populations, ports[p.target_population, p.receptor], dt, words)
         for p in network.projections
     }
     built = BuiltNetwork(
@@ -104,10 +102,7 @@ def prepare(network: Network, dt: float) -> tuple[dict[str, Population], tuple[S
     dt = check_dt(dt)
     populations = {name: _prepared(name, p, dt) for name, p in network.populations.items()}
     for projection in network.projections:
-        sizes = populations[projection.source].size, populations[projection.target_population].size
-        _check_count(projection, _expected_number(projection, sizes))
-        if not isinstance(projection.delay, Distribution):
-            delay_steps(projection, int(np.size(projection.delay)), dt, HostStream((0, 0)))
+        check_projection(projection, populations, dt)
     return populations, _prepared_stimuli(network.stimuli, dt)
 
 
@@ -190,62 +185,3 @@ def _check_elementwise(name: str, population: Population, dt: float) -> None:
     fixed = (population.neuron, dict(population.receptors), (), dt_leaf)
     args = (*fixed, stream, state, input, jnp.zeros((), jnp.int32))
     check_elementwise(population_step, *args, what=f"Population '{name}'")
-
-
-def _build_projection(
-    projection: Projection, populations, offset: int, dt: float, words: tuple[int, int]
-) -> BuiltProjection:
-    stream = HostStream(words).child("projection", projection.name)
-    sizes = (populations[projection.source].size, populations[projection.target_population].size)
-    begin, post = _draw(projection, sizes, stream.child("rule"))
-    delay = delay_steps(projection, post.size, dt, stream.child("delay"))
-    weight = weights(projection, post.size, stream.child("weight"))
-    if callable(weight):
-        laid = lay_out(begin, post, offset, delay, weight, float_dtype())
-        weight = jnp.asarray(laid.values, float_dtype())
-    elif weight.ndim == 0:
-        laid = lay_out(begin, post, offset, delay)
-    else:  # traced: what is laid out is the number of each synapse
-        laid = lay_out(begin, post, offset, delay, np.arange, np.int32)
-        weight = jnp.asarray(weight[laid.values], float_dtype())
-    return BuiltProjection(
-        rows=laid.rows,
-        weight=weight,
-        source=projection.source,
-        target=projection.target,
-        offset=offset,
-        longest_row=laid.longest_row,
-        longest_group=laid.longest_group,
-        longest_delay=laid.longest_delay,
-    )
-
-
-def _draw(
-    projection: Projection, sizes: tuple[int, int], stream: HostStream
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the synapses of each source begin, and their targets."""
-    same = projection.source == projection.target_population
-    pre, post = projection.rule.draw(*sizes, stream, same=same)
-    _check_count(projection, len(pre))
-    return np.searchsorted(pre, np.arange(sizes[0] + 1, dtype=pre.dtype)), post
-
-
-def _expected_number(projection: Projection, sizes: tuple[int, int]) -> float:
-    same = projection.source == projection.target_population
-    try:
-        return projection.rule.expected_number(*sizes, same=same)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"Projection '{projection.name}': {error}") from None
-
-
-def _check_count(projection: Projection, count: int | float) -> None:
-    """Raise `ValueError` if there are more synapses than 32-bit offsets address."""
-    if count > _MOST:
-        raise ValueError(
-            explain(
-                f"Projection '{projection.name}': synapses",
-                got=round(count),
-                expected=f"at most {_MOST}",
-                mend="Split the source population.",
-            )
-        )

@@ -21,11 +21,12 @@ from ..core import (
     parameters_of,
 )
 from ..ops import (
+    Connections,
+    Convolution,
     GroupTable,
     History,
     Layout,
     Ring,
-    Rows,
     deliver,
     empty_history,
     empty_ring,
@@ -39,19 +40,23 @@ from ._summary import summarise
 class BuiltProjection(eqx.Module):
     """The synapses of a projection as the engine holds them."""
 
-    rows: Rows
-    weight: Float[Array, "..."]  # in the receptor's unit; () or (synapses,) in row order
+    rows: Connections
+    # In the receptor's unit: (), (synapses,) in row order, or the kernel of a convolution.
+    weight: Float[Array, "..."]
     source: str = eqx.field(static=True)
     target: str = eqx.field(static=True)
     offset: int = eqx.field(static=True)  # of the target receptor among the accumulators
-    longest_row: int = eqx.field(static=True)
-    longest_group: int = eqx.field(static=True)
     longest_delay: int = eqx.field(static=True)
 
     @property
     def num_synapses(self) -> int:
         """How many synapses there are."""
-        return self.rows.target.shape[-1]
+        return self.rows.num_synapses
+
+    @property
+    def flat_weight(self) -> Float[Array, "..."]:
+        """The weight as the delivery op takes it: one, or a vector."""
+        return self.weight if self.weight.ndim < 2 else self.weight.ravel()
 
 
 class NetworkState(NamedTuple):
@@ -109,8 +114,6 @@ class BuiltNetwork(Dynamics):
             num_slots=max((p.longest_delay for p in projections), default=1),
             num_targets=sum(sizes),
             sources=tuple(self.sources.index(p.source) for p in projections),
-            longest_row=tuple(p.longest_row for p in projections),
-            longest_group=tuple(p.longest_group for p in projections),
             ports=tuple(ports.index(p.offset) for p in projections),
         )
 
@@ -149,7 +152,8 @@ class BuiltNetwork(Dynamics):
         """
         held = self._projection(projection)
         edges, order = edges_of(held.rows, held.offset)
-        weight = jnp.broadcast_to(held.weight, (held.num_synapses,))[order]
+        weight = held.weight.ravel()[order] if held.weight.ndim else held.weight
+        weight = jnp.broadcast_to(weight, order.shape)
         if as_ == "coo":
             return weight
         if as_ != "dense":
@@ -160,15 +164,15 @@ class BuiltNetwork(Dynamics):
         return jnp.zeros(shape, weight.dtype).at[edges.pre, edges.post].add(weight)
 
     def canonical(self, projection: str, values: Array) -> Array:
-        """Values per synapse as the engine holds them (a gradient, say) in the order of `edges`.
+        """Values of weights as the engine holds them (a gradient, say) in the order of `edges`.
 
         **Arguments:**
 
         - `projection`: its name.
-        - `values`: shape `(synapses,)`, as the leaf `projections[projection].weight`.
+        - `values`: of the shape of the leaf `projections[projection].weight`.
         """
         held = self._projection(projection)
-        return values[edges_of(held.rows, held.offset)[1]]
+        return values.ravel()[edges_of(held.rows, held.offset)[1]]
 
     def with_parameters(self, population: str, **values: Any) -> "BuiltNetwork":
         """The network with other parameters of a neuron model, without compiling anew.
@@ -213,18 +217,23 @@ class BuiltNetwork(Dynamics):
         return eqx.tree_at(lambda b: b.populations[population].neuron, self, neuron)
 
     def with_weights(self, projection: str, weight: Any) -> "BuiltNetwork":
-        """The network with other weights: one number, or one per synapse in order of `edges`."""
+        """The network with other weights: one number, or one per synapse in order of `edges`.
+
+        A convolution takes one number or a kernel.
+        """
         held = self._projection(projection)
         weight = jnp.asarray(weight, held.weight.dtype)
-        if weight.shape not in ((), (held.num_synapses,)):
+        kernel = held.rows.kernel if isinstance(held.rows, Convolution) else None
+        shape = kernel or (held.num_synapses,)
+        if weight.shape not in ((), shape):
             raise ValueError(
                 explain(
                     f"with_weights('{projection}')",
                     got=f"shape {weight.shape}",
-                    expected=f"() or ({held.num_synapses},)",
+                    expected=f"() or {shape}",
                 )
             )
-        if weight.ndim:
+        if weight.ndim and not kernel:
             order = edges_of(held.rows, held.offset)[1]
             weight = jnp.zeros_like(weight).at[order].set(weight)
         return eqx.tree_at(lambda b: b.projections[projection].weight, self, weight)
@@ -281,7 +290,7 @@ class BuiltNetwork(Dynamics):
 
     def slack(self) -> tuple[Array, ...]:
         """Zeros that carry the derivative by the weights; see `brainjax.ops.deliver`."""
-        weights = [self.projections[n].weight for n in self.projection_names]
+        weights = [self.projections[n].flat_weight for n in self.projection_names]
         return tuple(w - jax.lax.stop_gradient(w) for w in weights)
 
     def step(
@@ -349,7 +358,7 @@ class BuiltNetwork(Dynamics):
             state.pending,
             tuple(state.spikes[n] for n in self.sources),
             tuple(p.rows for p in projections),
-            tuple(p.weight for p in projections),
+            tuple(p.flat_weight for p in projections),
             slack,
             index=state.steps,
             layout=self.layout,

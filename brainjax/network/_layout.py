@@ -9,13 +9,15 @@ what is built.
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..core._sort import PART, sorting_order
-from ..ops import Rows
+from ..ops import Connections, FixedFanOut, Rows, wide_pointers
 
 _BLOCK = PART
+_WIDE = 2**31  # from this many synapses on, offsets have 64 bits
 
 # Values of the synapses `start..stop` in canonical order.
 Values: TypeAlias = Callable[[int, int], np.ndarray]
@@ -32,10 +34,8 @@ class Edges(NamedTuple):
 class LaidOut(NamedTuple):
     """The synapses of a projection as rows."""
 
-    rows: Rows
+    rows: Rows | FixedFanOut
     values: np.ndarray | None  # (synapses,), those given, in row order
-    longest_row: int
-    longest_group: int
     longest_delay: int  # steps
 
 
@@ -59,6 +59,8 @@ def lay_out(
     """
     target = _aligned(post.size, np.int32)
     laid = None if values is None else _aligned(post.size, dtype)
+    wide = post.size >= _WIDE
+    offsets = np.int64 if wide else np.int32
     groups_of_source = np.zeros(begin.size, np.int64)
     delays, starts = [np.empty(0, np.int32)], []
     for first, last in _blocks(begin):
@@ -67,25 +69,31 @@ def lay_out(
         order, groups = _grouped(sizes, delay if isinstance(delay, int) else delay(start, stop))
         groups_of_source[first + 1 : last + 1] = groups.number
         delays.append(groups.delay.astype(np.int32))
-        starts.append((groups.start + start).astype(np.int32))
+        starts.append((groups.start + start).astype(offsets))
         target[here] = post[here][order]
         if laid is not None and values is not None:
             laid[here] = values(start, stop)[order]
     target += offset
-    starts.append(np.array([post.size], np.int32))
-    group_delay, group_ptr = _joined(delays), _joined(starts)
-    return LaidOut(
-        Rows(
-            jnp.asarray(np.cumsum(groups_of_source), jnp.int32),
-            jnp.asarray(group_delay, jnp.int32),
-            jnp.asarray(group_ptr, jnp.int32),
-            jnp.asarray(target, jnp.int32),
-        ),
-        laid,
-        int(np.diff(begin).max(initial=0)),
-        int(np.diff(group_ptr).max(initial=0)),
-        int(group_delay.max(initial=1)),
+    sizes = np.diff(begin)
+    if isinstance(delay, int) and post.size and np.all(sizes == sizes[0]):
+        rows = FixedFanOut(
+            jnp.asarray(delay, jnp.int32), jnp.asarray(target), sizes.size, int(sizes[0])
+        )
+        return LaidOut(rows, laid, delay)
+    starts.append(np.array([post.size], offsets))
+    group_delay, group_ptr = (
+        _joined(delays, np.int32),
+        _joined(starts, offsets),
     )
+    rows = Rows(
+        jnp.asarray(np.cumsum(groups_of_source), jnp.int32),
+        jnp.asarray(group_delay, jnp.int32),
+        jnp.asarray(wide_pointers(group_ptr) if wide else group_ptr, jnp.int32),
+        jnp.asarray(target, jnp.int32),
+        int(sizes.max(initial=0)),
+        int(np.diff(group_ptr).max(initial=0)),
+    )
+    return LaidOut(rows, laid, int(group_delay.max(initial=1)))
 
 
 class _Groups(NamedTuple):
@@ -136,16 +144,31 @@ def _aligned(size: int, dtype: Any) -> np.ndarray:
     return raw[skip : skip + size].view(dtype)
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts, out=_aligned(sum(p.size for p in parts), np.int32))
+def _joined(parts: list[np.ndarray], dtype: Any) -> np.ndarray:
+    return np.concatenate(
+        parts, out=_aligned(sum(p.size for p in parts), dtype), casting="same_kind"
+    )
 
 
-def edges_of(rows: Rows, offset: int) -> tuple[Edges, np.ndarray]:
-    """The synapses of `rows` in canonical order, and where each stands in the rows."""
-    source_ptr, group_delay, group_ptr, target = (np.asarray(a).astype(np.int64) for a in rows)
-    sizes = np.diff(group_ptr)
-    group_source = np.repeat(np.arange(len(source_ptr) - 1), np.diff(source_ptr))
-    pre, delay = np.repeat(group_source, sizes), np.repeat(group_delay, sizes)
-    post = target - offset
+def edges_of(connections: Connections, offset: int) -> tuple[Edges, np.ndarray]:
+    """The synapses in canonical order, and where the weight of each stands among the weights."""
+    with jax.ensure_compile_time_eval():  # inside jit too
+        pre, valid, delay, target, weight_at = map(np.asarray, connections.whole())
+    if weight_at.dtype == object:  # there are none: weights are in order
+        weight_at = np.arange(pre.size)
+    delay = np.broadcast_to(delay, pre.shape)
+    pre, post, delay = (a[valid].astype(np.int64) for a in (pre, target - offset, delay))
     order = np.lexsort((delay, post, pre))
-    return Edges(pre[order], post[order], delay[order]), order
+    return Edges(pre[order], post[order], delay[order]), weight_at[valid][order]
+
+
+def as_rows(connections: Connections) -> tuple[Rows, np.ndarray]:
+    """Connections of any format as stored rows, and which weight each synapse has."""
+    if isinstance(connections, Rows):
+        return connections, np.arange(connections.num_synapses)
+    (pre, post, delay), weight_at = edges_of(connections, 0)
+    begin = np.searchsorted(pre, np.arange(connections.num_sources + 1))
+    with jax.ensure_compile_time_eval():  # inside jit too
+        laid = lay_out(begin, post, 0, lambda first, last: delay[first:last])
+    assert isinstance(laid.rows, Rows)
+    return laid.rows, weight_at

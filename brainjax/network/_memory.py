@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..connect import Distribution, Explicit, FixedOutDegree, OneToOne, Rule
+from ..connect import (
+    AllToAll,
+    Convolution,
+    Distribution,
+    Explicit,
+    FixedOutDegree,
+    OneToOne,
+    Rule,
+)
 from ..core import HostStream, float_dtype
 from ..ops import is_worth_a_table, table_size
 from ..stimuli import Source
@@ -113,12 +121,21 @@ def _expected(
             sources * _distinct(degree, trials, steps)
             for degree, sources, trials in _degrees(rule, synapses, num_pre, num_post)
         )
+    one_delay = not isinstance(delay, Distribution) and np.ndim(delay) == 0
+    weights = math.prod(rule.kernel) if isinstance(rule, Convolution) else synapses
     each = isinstance(projection.weight, Distribution) or np.ndim(projection.weight) > 0
-    weight = np.dtype(float_dtype()).itemsize * (synapses if each else 1)
-    built = _INDEX * (synapses + 2 * groups + 1 + num_pre + 1) + weight
-    # Pairs are two indices, and numbers of 4 or 8 bytes before they are that.
-    drawing = synapses * (12 if getattr(rule, "multapses", False) else 16)
-    laying = _INDEX * (synapses + 2 * groups) + 16 * num_pre
+    built = float(np.dtype(float_dtype()).itemsize * (weights if each else 1))
+    if one_delay and (
+        isinstance(rule, Convolution) or rule.regular(num_pre, num_post, same=same) is not None
+    ):
+        built, drawing, laying = built + 2 * _INDEX, 0.0, 0.0
+    else:
+        fixed = one_delay and isinstance(rule, FixedOutDegree | AllToAll)
+        pointers = 0 if fixed else 2 * groups + 1 + num_pre + 1
+        built += _INDEX * (synapses + pointers)
+        # Pairs are two indices, and numbers of 4 or 8 bytes before they are that.
+        drawing = synapses * (12 if getattr(rule, "multapses", False) else 16)
+        laying = _INDEX * (synapses + 2 * groups) + 16 * num_pre
     least, longest = (int(steps.min()), int(steps.max())) if steps.size else (1, 1)
     return _Held(synapses, groups, least, longest, built, drawing, laying)
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..connect import Distribution, Rule
+from ..connect import Convolution, Distribution, Rule
 from ..core import explain, is_traced, near_miss
 from ..stimuli import Source, Stimulus, check_target
 from ._population import Population
@@ -23,7 +23,8 @@ class Projection:
     - `target`: `"population.receptor"`.
     - `rule`: who is connected to whom, as `bj.FixedProbability(0.02)`.
     - `weight`: a number for all synapses, a distribution, or one number per synapse in canonical
-      order (by pre, then post); in the receptor's unit: pA, nS, or mV.
+      order (by pre, then post), or the kernel of a `Convolution`; in the receptor's unit: pA, nS,
+      or mV.
     - `delay`: likewise, in ms. A number must be a multiple of dt, and at least dt: anything else is
       refused. Drawn delays are rounded to the nearest multiple; one below dt is refused.
     - `name`: how weights and records call it; `"source->target"` if not given.
@@ -53,8 +54,9 @@ class Projection:
             )
         if not self.name:
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
-        for what in ("weight", "delay"):
-            _check_numbers(f"Projection '{self.name}': {what}", getattr(self, what))
+        kernel = isinstance(self.rule, Convolution)
+        _check_numbers(f"Projection '{self.name}': weight", self.weight, 4 if kernel else 1)
+        _check_numbers(f"Projection '{self.name}': delay", self.delay, 1)
 
     @property
     def target_population(self) -> str:
@@ -67,16 +69,16 @@ class Projection:
         return self.target.partition(".")[2]
 
 
-def _check_numbers(what: str, value: Any) -> None:
+def _check_numbers(what: str, value: Any, most_axes: int) -> None:
     if isinstance(value, Distribution) or is_traced(value):
         return
     if isinstance(value, (bool, str)) or value is None:
         raise TypeError(explain(what, got=value, expected="a number, an array or a distribution"))
     numbers = np.asarray(value, np.float64)
-    if numbers.ndim > 1 or not np.all(np.isfinite(numbers)):
+    if numbers.ndim > most_axes or not np.all(np.isfinite(numbers)):
         got = (
             f"shape {numbers.shape}"
-            if numbers.ndim > 1
+            if numbers.ndim > most_axes
             else numbers[~np.isfinite(numbers)].ravel()[0]
         )
         raise ValueError(explain(what, got=got, expected="finite: one number, or one per synapse"))

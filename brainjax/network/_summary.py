@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import numpy as np
 
 from ._network import table
 
@@ -28,12 +27,12 @@ def summarise(built: Any) -> str:
     rows = [("projection", "synapses", "delay / ms", "weight", "memory / MB")]
     for name in built.projection_names:
         p = built.projections[name]
-        delays = np.asarray(p.rows.group_delay)
+        delays = p.rows.groups()[1]
         ends = (delays.min() * built.dt, delays.max() * built.dt) if delays.size else ()
         span = " to ".join(f"{ms:g}" for ms in ends) or "-"
         unit = built.populations[p.target.partition(".")[0]]
         unit = unit.receptors[p.target.partition(".")[2]].weight_unit
-        kind = "one" if p.weight.ndim == 0 else "per synapse"
+        kind = ("one", "per synapse")[p.weight.ndim] if p.weight.ndim < 2 else "kernel"
         rows.append(
             (name, str(p.num_synapses), span, f"{kind}, {unit}", _megabytes((p.rows, p.weight)))
         )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array
 
-from ..connect import Distribution, Explicit
+from ..connect import Convolution, Distribution, Explicit
 from ..core import HostStream, as_leaf, explain, is_traced
 from ._layout import Values
 from ._network import Projection
@@ -43,7 +43,7 @@ def delay_steps(projection: Projection, count: int, dt: float, stream: HostStrea
         )
     if steps.ndim == 0:
         return int(steps)
-    _check_shape(what, steps.shape, count)
+    _check_shape(what, steps.shape, (count,))
     return _listed(projection, steps)
 
 
@@ -74,15 +74,20 @@ def weights(projection: Projection, count: int, stream: HostStream) -> Values | 
         value = np.asarray(value, np.float64)
     if np.ndim(value) == 0:
         return as_leaf(value)
-    _check_shape(f"Projection '{projection.name}': weight", np.shape(value), count)
+    rule = projection.rule
+    shape = rule.kernel if isinstance(rule, Convolution) else (count,)
+    _check_shape(f"Projection '{projection.name}': weight", np.shape(value), shape)
+    if isinstance(rule, Convolution):
+        return as_leaf(value)
     if is_traced(value):
-        return value[projection.rule.order] if isinstance(projection.rule, Explicit) else value
+        return value[rule.order] if isinstance(rule, Explicit) else value
     return _listed(projection, value)
 
 
-def _check_shape(what: str, shape: tuple[int, ...], count: int) -> None:
-    if shape != (count,):
-        expected = f"one number, or one per synapse: ({count},)"
+def _check_shape(what: str, shape: tuple[int, ...], whole: tuple[int, ...]) -> None:
+    if shape != whole:
+        each = "one per synapse" if len(whole) == 1 else "a kernel"
+        expected = f"one number, or {each}: {whole}"
         raise ValueError(explain(what, got=f"shape {shape}", expected=expected))
 
 

@@ -1,10 +1,11 @@
 """Kernels on bare arrays: a definition in plain JAX, and for some a native lowering."""
 
+from ._connections import Connections as Connections
+from ._convolution import Convolution as Convolution
 from ._deliver import GroupTable as GroupTable
 from ._deliver import History as History
 from ._deliver import Layout as Layout
 from ._deliver import Ring as Ring
-from ._deliver import Rows as Rows
 from ._deliver import as_ring as as_ring
 from ._deliver import deliver as deliver
 from ._deliver import empty_history as empty_history
@@ -21,5 +22,10 @@ from ._native import info as info
 from ._native import native_library as native_library
 from ._primitive import check_impl as check_impl
 from ._primitive import varying_alike as varying_alike
+from ._regular import FixedFanOut as FixedFanOut
+from ._regular import Regular as Regular
+from ._rows import Rows as Rows
+from ._rows import pointers as pointers
+from ._rows import wide_pointers as wide_pointers
 from ._surrogate import heaviside as heaviside
 from ._surrogate import switch as switch

@@ -15,28 +15,16 @@ At the start of step k the op is given `spikes`, those of step k - 1. A spike of
 step j + d for a synapse of delay d >= 1; slot `(j + d) % num_slots` of the ring is where it waits.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ._connections import Connections, flat, num_populations
 from ._deliver_history import deliver_history_p
 from ._deliver_ring import deliver_ring_p
 from ._primitive import align_varying, varying_alike
-from ._rows import num_populations
-
-
-class Rows(NamedTuple):
-    """The synapses of one projection, by source and, within a source, by delay.
-
-    Synapses of one source and one delay are a group; only groups that are not empty are stored.
-    """
-
-    source_ptr: Int[Array, " sources_plus_1"]  # groups of source i: source_ptr[i]:source_ptr[i+1]
-    group_delay: Int[Array, " groups"]  # steps, ascending within a source
-    group_ptr: Int[Array, " groups_plus_1"]  # synapses of group g: group_ptr[g]:group_ptr[g+1]
-    target: Int[Array, " synapses"]  # accumulator of the network
 
 
 class GroupTable(NamedTuple):
@@ -57,11 +45,10 @@ class Layout(NamedTuple):
     num_slots: int  # the longest delay, steps
     num_targets: int
     sources: tuple[int, ...]  # per projection: the position of its source among the populations
-    longest_row: tuple[int, ...]  # per projection: most synapses of one source
-    longest_group: tuple[int, ...]  # per projection: most synapses of one source and delay
     # Per projection: a number that it shares with those that end in the same accumulators. What has
     # another number ends elsewhere and may be added by another thread. Empty: nothing is known.
     ports: tuple[int, ...] = ()
+    formats: Any = None  # the structure of the connections; `deliver` fills it in
 
 
 class Ring(NamedTuple):
@@ -109,7 +96,7 @@ def no_tables(layout: Layout) -> tuple[GroupTable, ...]:
 def deliver(
     pending: Pending,
     spikes: tuple[Float[Array, " size"], ...],
-    rows: tuple[Rows, ...],
+    rows: tuple[Connections, ...],
     weights: tuple[Float[Array, "..."], ...],
     slack: tuple[Float[Array, "..."], ...],
     *,
@@ -124,7 +111,8 @@ def deliver(
 
     - `pending`: what is under way.
     - `spikes`: per source population; 0 is no spike, any other number multiplies the weights.
-    - `rows`, `weights`: per projection; a weight is one number or one per synapse, in row order.
+    - `rows`, `weights`: per projection; a weight is one number or one per synapse, in row order
+      (of a `Convolution`: the kernel, flat).
     - `slack`: per projection, `weight - stop_gradient(weight)`: zeros that come back unchanged and
       whose derivative stands for that of the weights. Carried through a scan, their cotangent is
       one buffer that each step of the backward pass adds to in place. Give the weights as they
@@ -145,22 +133,26 @@ def deliver(
     `NotImplementedError` when a history is differentiated: use a ring, as `brainjax.rollout` does.
     """
     head = jnp.asarray(index, jnp.int32)
-    flat_rows = [a for r in rows for a in r]
+    how: Any = {
+        "layout": layout._replace(formats=jax.tree.structure(rows)),
+        "impl": impl,
+        "batch": 0,
+    }
     if isinstance(pending, Ring):
-        args = align_varying(pending.slots, head, *spikes, *slack, *weights, *flat_rows)
-        slots, due, *handed_on = deliver_ring_p.bind(*args, layout=layout, impl=impl, batch=0)
+        args = align_varying(pending.slots, head, *spikes, *slack, *weights, *flat(rows))
+        slots, due, *handed_on = deliver_ring_p.bind(*args, **how)
         return pending._replace(slots=slots), due, tuple(handed_on)
     held = [a for of_population in zip(*pending, strict=True) for a in of_population]
     flat_tables = [a for t in tables or no_tables(layout) for a in t]
-    args = align_varying(head, *held, *spikes, *weights, *flat_tables, *flat_rows)
-    *held, due = deliver_history_p.bind(*args, layout=layout, impl=impl, batch=0)
+    args = align_varying(head, *held, *spikes, *weights, *flat_tables, *flat(rows))
+    *held, due = deliver_history_p.bind(*args, **how)
     neuron, value, counts = (tuple(held[i::3]) for i in range(3))
     return pending._replace(neuron=neuron, value=value, counts=counts), due, slack
 
 
 def as_ring(
     history: History,
-    rows: tuple[Rows, ...],
+    rows: tuple[Connections, ...],
     weights: tuple[Float[Array, "..."], ...],
     *,
     index: Int[Array, ""],

@@ -8,10 +8,12 @@ A table says in one place what takes a search in the rows of each projection. It
 implementation; what is defined here does without.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ._connections import attributes_of, events_of, num_populations, projections_from
 from ._primitive import (
     align_varying,
     batch_by_leading_axis,
@@ -20,14 +22,6 @@ from ._primitive import (
     new_primitive,
     over_batch,
     set_jvp,
-)
-from ._rows import (
-    events_of,
-    lower_bound,
-    num_populations,
-    operands_per_projection,
-    projections_from,
-    window,
 )
 
 # Below so many synapses that are due at a time, more threads cost more than they gain.
@@ -40,7 +34,8 @@ def _split(args, layout):
     at = 1 + 3 * populations
     spikes = args[at : at + populations]
     weights = args[at + populations : at + populations + projections]
-    return args[0], held, spikes, weights, operands_per_projection(args, projections)
+    rows = jax.tree.unflatten(layout.formats, args[len(args) - layout.formats.num_leaves :])
+    return args[0], held, spikes, weights, rows
 
 
 def _remember(held, spikes, slot):
@@ -54,16 +49,10 @@ def _remember(held, spikes, slot):
     )
 
 
-def _add_group(due, source, value, delay, row, weight, longest):
+def _add_group(due, source, value, delay, row, weight):
     """Add the synapses of `source` whose delay is `delay` steps, if there are any."""
-    source_ptr, group_delay, group_ptr, target = row
-    first, last = source_ptr[source], source_ptr[source + 1]
-    group = lower_bound(group_delay, first, last, delay)
-    there = (group < last) & (group_delay[group] == delay)
-    begin = group_ptr[group]
-    end = jnp.where(there, group_ptr[group + 1], begin)
-    _, valid, targets, weights = window(begin, end, longest, target, weight)
-    return due.at[targets].add(jnp.where(valid, weights * value, 0))
+    found = row.group(source, delay, weight)
+    return due.at[found.target].add(jnp.where(found.valid, found.weights[0] * value, 0))
 
 
 def _one(args, layout):
@@ -79,16 +68,9 @@ def _one(args, layout):
 
             def of_spike(e, due, p=p, neuron=neuron, value=value):
                 for j in projections_from(p, layout.sources):
-                    if rows[j][3].shape[0]:
-                        due = _add_group(
-                            due,
-                            neuron[slot, e],
-                            value[slot, e],
-                            delay,
-                            rows[j],
-                            weights[j],
-                            layout.longest_group[j],
-                        )
+                    if rows[j].num_synapses:
+                        source, spike = neuron[slot, e], value[slot, e]
+                        due = _add_group(due, source, spike, delay, rows[j], weights[j])
                 return due
 
             due = lax.fori_loop(0, count[slot], of_spike, due)
@@ -121,6 +103,7 @@ def _attributes(avals, *, layout, impl, batch):
         "batch": np.int64(batch),
         "num_slots": np.int64(layout.num_slots),
         "sources": np.asarray(layout.sources, np.int64),
+        "formats": attributes_of(layout.formats),
         "ports": np.asarray(layout.ports or (0,) * len(layout.sources), np.int64),
         "parallel_from": np.int64(_WORTH_SHARING),
     }

@@ -18,10 +18,12 @@ transpose, with the parts exchanged.
 
 from itertools import zip_longest
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ._connections import attributes_of, events_of, flat, num_populations, projections_from
 from ._primitive import (
     align_varying,
     aval_of,
@@ -36,14 +38,6 @@ from ._primitive import (
     set_jvp,
     set_transpose,
 )
-from ._rows import (
-    events_of,
-    group_of,
-    num_populations,
-    operands_per_projection,
-    projections_from,
-    window,
-)
 
 
 def _chunks(args, *lengths):
@@ -56,28 +50,27 @@ def _counts(layout):
     return num_populations(layout.sources), len(layout.sources)
 
 
+def _rows(args, layout):
+    return jax.tree.unflatten(layout.formats, args[len(args) - layout.formats.num_leaves :])
+
+
 # ---- push: operands ring, head, x. (per population), w, rows; with_weights: x, w. as well -------
 
 
 def _split_push(args, layout, with_weights):
     n, m = _counts(layout)
-    (ring, head), x_dot, x, w_dot, w, _ = _chunks(
-        args, 2, n, n * with_weights, m * with_weights, m, 4 * m
-    )
-    return ring, head, x_dot, x, w_dot, w, operands_per_projection(args, m)
+    (ring, head), x_dot, x, w_dot, w = _chunks(args, 2, n, n * with_weights, m * with_weights, m)
+    return ring, head, x_dot, x, w_dot, w, _rows(args, layout)
 
 
-def _push_row(ring, head, source, x_dot, x, w_dot, w, row, longest):
+def _push_row(ring, head, source, x_dot, x, w_dot, w, row):
     """Add the synapses of one source, each `delay` slots ahead."""
-    source_ptr, group_delay, group_ptr, target = row
-    first, last = group_ptr[source_ptr[source]], group_ptr[source_ptr[source + 1]]
-    position, valid, targets, weights = window(first, last, longest, target, w)
-    amount = weights * x_dot
+    found = row.row(source, w, *([] if w_dot is None else [w_dot]))
+    amount = found.weights[0] * x_dot
     if w_dot is not None:
-        amount = amount + window(first, last, longest, target, w_dot)[3] * x
-    delay = group_delay[group_of(position, group_ptr)]
-    slot = jnp.mod(head - 1 + delay, ring.shape[0])
-    return ring.at[slot, targets].add(jnp.where(valid, amount, 0))
+        amount = amount + found.weights[1] * x
+    slot = jnp.mod(head - 1 + found.delay, ring.shape[0])
+    return ring.at[slot, found.target].add(jnp.where(found.valid, amount, 0))
 
 
 def _push_one(args, layout, with_weights):
@@ -89,7 +82,7 @@ def _push_one(args, layout, with_weights):
         def of_event(e, ring, p=p, events=events):
             source = events[e]
             for j in projections_from(p, layout.sources):
-                if rows[j][3].shape[0]:
+                if rows[j].num_synapses:
                     ring = _push_row(
                         ring,
                         head,
@@ -99,7 +92,6 @@ def _push_one(args, layout, with_weights):
                         w_dot[j] if with_weights else None,
                         w[j],
                         rows[j],
-                        layout.longest_row[j],
                     )
             return ring
 
@@ -134,6 +126,7 @@ def _attributes(avals, *, layout, impl, batch, with_weights):
         "batch": np.int64(batch),
         "with_weights": np.int64(with_weights),
         "sources": np.asarray(layout.sources, np.int64),
+        "formats": attributes_of(layout.formats),
     }
 
 
@@ -151,17 +144,8 @@ batch_by_leading_axis(push_ring_p, lambda *, layout, impl, with_weights: {0})
 
 def _split_pull(args, layout, with_weights):
     n, m = _counts(layout)
-    (ring, due, head), w_bar, x, w, _ = _chunks(
-        args, 3, m * with_weights, n * with_weights, m, 4 * m
-    )
-    return ring, due, head, w_bar, x, w, operands_per_projection(args, m)
-
-
-def _source_of(source_ptr, group_ptr, num_synapses):
-    """The source of each synapse, in row order."""
-    per_source = jnp.diff(group_ptr[source_ptr])
-    sources = jnp.arange(per_source.shape[0], dtype=jnp.int32)
-    return jnp.repeat(sources, per_source, total_repeat_length=num_synapses)
+    (ring, due, head), w_bar, x, w = _chunks(args, 3, m * with_weights, n * with_weights, m)
+    return ring, due, head, w_bar, x, w, _rows(args, layout)
 
 
 def _pull_one(args, layout, sizes, with_weights):
@@ -170,19 +154,16 @@ def _pull_one(args, layout, sizes, with_weights):
     x_bar = [jnp.zeros(size, ring.dtype) for size in sizes]
     w_bar = list(w_bar)
     for j, p in enumerate(layout.sources):
-        source_ptr, group_delay, group_ptr, target = rows[j]
-        if not target.shape[0]:
+        if not rows[j].num_synapses:
             continue
-        position = jnp.arange(target.shape[0], dtype=jnp.int32)
-        delay = group_delay[group_of(position, group_ptr)]
-        seen = ring[jnp.mod(head - 1 + delay, layout.num_slots), target]
-        # Rows may be padded; pointers end before the padding.
-        seen = jnp.where(position < group_ptr[-1], seen, 0)
-        source = _source_of(source_ptr, group_ptr, target.shape[0])
-        x_bar[p] = x_bar[p].at[source].add(w[j] * seen)
+        all = rows[j].whole()
+        at = ... if all.weight_at is None or not w[j].ndim else all.weight_at
+        seen = ring[jnp.mod(head - 1 + all.delay, layout.num_slots), all.target]
+        seen = jnp.where(all.valid, seen, 0)
+        x_bar[p] = x_bar[p].at[all.source].add(w[j][at] * seen)
         if with_weights:
-            of_weight = x[p][source] * seen
-            w_bar[j] = w_bar[j] + (of_weight if w[j].ndim else jnp.sum(of_weight))
+            of_weight = x[p][all.source] * seen
+            w_bar[j] = w_bar[j].at[at].add(of_weight if w[j].ndim else jnp.sum(of_weight))
     return [ring, *x_bar, *w_bar]
 
 
@@ -235,16 +216,14 @@ batch_by_leading_axis(pull_ring_p, _pull_expanded)
 
 def _push(ring, head, x_dot, x, w_dot, w, rows, params):
     """Push, with the parts that moves by weights need where `x` is given."""
-    flat = [a for r in rows for a in r]
-    args = align_varying(*map(dense, [ring, head, *x_dot, *x, *w_dot, *w]), *flat)
+    args = align_varying(*map(dense, [ring, head, *x_dot, *x, *w_dot, *w]), *flat(rows))
     return push_ring_p.bind(*args, **params, with_weights=bool(x))
 
 
 def _pull(ring, due, head, w_bar, x, w, rows, sizes, params):
     """Pull: `ring_bar`, then what reaches the spikes, then, where `x` is given, the weights."""
     n = len(sizes)
-    flat = [a for r in rows for a in r]
-    args = align_varying(*map(dense, [ring, due, head, *w_bar, *x, *w]), *flat)
+    args = align_varying(*map(dense, [ring, due, head, *w_bar, *x, *w]), *flat(rows))
     ring, *bars = pull_ring_p.bind(*args, **params, with_weights=bool(x), sizes=sizes)
     return ring, bars[:n], bars[n:]
 
@@ -324,8 +303,8 @@ set_transpose(pull_ring_p, _pull_transpose)
 
 def _split_deliver(args, layout):
     n, m = _counts(layout)
-    (ring, head), spikes, slack, weights, _ = _chunks(args, 2, n, m, m, 4 * m)
-    return ring, head, spikes, slack, weights, operands_per_projection(args, m)
+    (ring, head), spikes, slack, weights = _chunks(args, 2, n, m, m)
+    return ring, head, spikes, slack, weights, _rows(args, layout)
 
 
 def _deliver_reference(*args, **params):

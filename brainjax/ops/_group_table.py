@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from ._deliver import GroupTable, Rows
-from ._rows import projections_from
+from ._connections import Connections, projections_from
+from ._deliver import GroupTable
 
 # A table holds a number for each delay between the least and the longest, whether a source has it
 # or not. Where that is more than this many numbers for each group, groups are searched instead.
@@ -36,7 +36,7 @@ def is_worth_a_table(size: int, num_groups: float) -> bool:
     return size <= _MOST_PER_GROUP * num_groups
 
 
-def group_tables(rows: Sequence[Rows], sources: Sequence[int]) -> tuple[GroupTable, ...]:
+def group_tables(rows: Sequence[Connections], sources: Sequence[int]) -> tuple[GroupTable, ...]:
     """The tables of all source populations, one that holds nothing where it would be large.
 
     **Arguments:**
@@ -48,23 +48,22 @@ def group_tables(rows: Sequence[Rows], sources: Sequence[int]) -> tuple[GroupTab
     return tuple(_table([rows[j] for j in projections_from(p, sources)]) for p in range(number))
 
 
-def _table(rows: Sequence[Rows]) -> GroupTable:
+def _table(rows: Sequence[Connections]) -> GroupTable:
     """The table of a population, from its projections in order."""
-    delays = [np.asarray(r.group_delay) for r in rows]
-    num_groups = sum(d.size for d in delays)
-    least = min((int(d.min()) for d in delays if d.size), default=1)
-    longest = max((int(d.max()) for d in delays if d.size), default=0)
-    num_sources = rows[0].source_ptr.size - 1 if rows else 0
+    groups = [r.groups() for r in rows]
+    num_groups = sum(delay.size for _, delay, _ in groups)
+    least = min((int(d.min()) for _, d, _ in groups if d.size), default=1)
+    longest = max((int(d.max()) for _, d, _ in groups if d.size), default=0)
+    num_sources = rows[0].num_sources if rows else 0
     size = table_size(num_sources, least, longest, len(rows))
-    if not num_groups or not is_worth_a_table(size, num_groups):
+    narrow = all(synapses.sum() < 2**31 for _, _, synapses in groups)
+    if not num_groups or not narrow or not is_worth_a_table(size, num_groups):
         return GroupTable(jnp.zeros((0, 0, 0), jnp.int32), jnp.zeros((), jnp.int32))
     begin = np.empty((num_sources, longest - least + 2, len(rows)), np.int32)
-    for j, (row, delay) in enumerate(zip(rows, delays, strict=True)):
-        source_ptr, group_ptr = np.asarray(row.source_ptr), np.asarray(row.group_ptr)
+    for j, (source, delay, number) in enumerate(groups):
         # What lies between the groups of a source are groups without synapses.
         synapses = np.zeros(begin.shape[:2], np.int32)
-        source = np.repeat(np.arange(num_sources), np.diff(source_ptr))
-        synapses[source, delay - least] = np.diff(group_ptr[: delay.size + 1])
+        synapses[source, delay - least] = number
         stop = np.cumsum(synapses, dtype=np.int32).reshape(synapses.shape)
         begin[:, :, j] = stop - synapses
     return GroupTable(jnp.asarray(begin), jnp.asarray(least, jnp.int32))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ._connections import events_of
 from ._primitive import (
     align_varying,
     batch_by_leading_axis,
@@ -17,7 +18,6 @@ from ._primitive import (
     set_jvp,
     zero_tangent,
 )
-from ._rows import events_of
 
 
 def _one(*args):

@@ -1,38 +1,121 @@
-"""Adding the synapses of one source to an accumulator, in plain JAX."""
+"""Stored synapses: the format that holds any projection."""
 
+import functools
+from dataclasses import dataclass, field
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Array, Int
+
+from ._connections import Connections, Row, Whole, in_order
 
 
-def operands_per_projection(args, num_projections: int):
-    """The trailing operands of a delivery op as `(source_ptr, group_delay, group_ptr, target)`s."""
-    flat = args[-4 * num_projections :] if num_projections else []
-    return [tuple(flat[4 * j : 4 * j + 4]) for j in range(num_projections)]
+@functools.partial(jax.tree_util.register_dataclass)
+@dataclass(frozen=True)
+class Rows(Connections):
+    """The synapses of one projection, by source and, within a source, by delay.
 
-
-def events_of(active):
-    """Positions where `active`, then padding; and how many there are."""
-    size = active.shape[0]
-    return jnp.nonzero(active, size=size, fill_value=0)[0].astype(jnp.int32), jnp.sum(
-        active, dtype=jnp.int32
-    )
-
-
-def window(first, last, longest: int, target, weight):
-    """The synapses `first:last` as arrays of the fixed length `longest`.
-
-    **Returns:**
-
-    `(position, valid, target, weight)`; where not `valid` the entry belongs to a neighbour.
+    Synapses of one source and one delay are a group; only groups that are not empty are stored.
+    From 2^31 synapses on `group_ptr` has a second axis, the two halves of numbers of 64 bits (low
+    first): `wide_pointers` makes it. Only the native library can read it then.
     """
-    start = jnp.clip(first, 0, target.shape[0] - longest)
-    position = start + jnp.arange(longest, dtype=jnp.int32)
-    valid = (position >= first) & (position < last)
-    weights = weight if weight.ndim == 0 else lax.dynamic_slice(weight, (start,), (longest,))
-    return position, valid, lax.dynamic_slice(target, (start,), (longest,)), weights
+
+    source_ptr: Int[Array, " sources_plus_1"]  # groups of source i: source_ptr[i]:source_ptr[i+1]
+    group_delay: Int[Array, " groups"]  # steps, ascending within a source
+    group_ptr: Int[Array, " groups_plus_1 *halves"]  # synapses of group g, as of source i
+    target: Int[Array, " synapses"]  # accumulator of the network
+    longest_row: int = field(metadata={"static": True})  # most synapses of one source
+    longest_group: int = field(metadata={"static": True})  # most of one source and delay
+
+    format = 0
+
+    @property
+    def num_sources(self) -> int:
+        return self.source_ptr.shape[-1] - 1
+
+    @property
+    def num_synapses(self) -> int:
+        return self.target.shape[-1]
+
+    @property
+    def num_weights(self) -> int:
+        return self.num_synapses
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return ()
+
+    def row(self, source, *weights) -> Row:
+        begin = self._begin()
+        first, last = begin[self.source_ptr[source]], begin[self.source_ptr[source + 1]]
+        position, row = self._window(first, last, self.longest_row, weights)
+        return row._replace(delay=self.group_delay[self._group_of(position)])
+
+    def group(self, source, delay, *weights) -> Row:
+        first, last = self.source_ptr[source], self.source_ptr[source + 1]
+        group = _lower_bound(self.group_delay, first, last, delay)
+        there = (group < last) & (self.group_delay[group] == delay)
+        begin = self._begin()[group]
+        end = jnp.where(there, self._begin()[group + 1], begin)
+        return self._window(begin, end, self.longest_group, weights)[1]._replace(delay=delay)
+
+    def whole(self) -> Whole:
+        position = jnp.arange(self.num_synapses, dtype=jnp.int32)
+        begin = self._begin()
+        per_source = jnp.diff(begin[self.source_ptr])
+        sources = jnp.arange(self.num_sources, dtype=jnp.int32)
+        return Whole(
+            jnp.repeat(sources, per_source, total_repeat_length=self.num_synapses),
+            position < begin[-1],  # rows may be padded; pointers end before the padding
+            self.group_delay[self._group_of(position)],
+            self.target,
+            None,
+        )
+
+    def groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        source_ptr, delay = np.asarray(self.source_ptr), np.asarray(self.group_delay)
+        source = np.repeat(np.arange(self.num_sources), np.diff(source_ptr))
+        return source, delay, np.diff(pointers(self.group_ptr)[: delay.size + 1])
+
+    def _begin(self):
+        """Where groups begin, as numbers of 32 bits."""
+        if self.group_ptr.ndim == 1:
+            return self.group_ptr
+        if self.num_synapses >= 2**31:
+            raise ValueError(
+                f"A projection with {self.num_synapses} synapses was delivered in plain JAX: got "
+                "that many, expected fewer than 2^31, since its offsets have 32 bits. Use the "
+                "native library on one CPU device, or split the source population."
+            )
+        return self.group_ptr[:, 0]
+
+    def _group_of(self, position):
+        """The group that the synapse at each position belongs to."""
+        return jnp.searchsorted(self._begin(), position, side="right").astype(jnp.int32) - 1
+
+    def _window(self, first, last, longest: int, weights):
+        """The synapses `first:last` as arrays of length `longest`, and their positions."""
+        start = jnp.clip(first, 0, self.num_synapses - longest)
+        position = start + jnp.arange(longest, dtype=jnp.int32)
+        valid = (position >= first) & (position < last)
+        target = lax.dynamic_slice(self.target, (start,), (longest,))
+        return position, Row(valid, None, target, [in_order(w, start, longest) for w in weights])
 
 
-def lower_bound(sorted_values, first, last, value):
+def wide_pointers(pointers: np.ndarray) -> np.ndarray:
+    """Offsets of 64 bits as two halves of 32, low first: JAX has no others by default."""
+    return np.ascontiguousarray(pointers, "<i8").view(np.int32).reshape(-1, 2)
+
+
+def pointers(group_ptr) -> np.ndarray:
+    """The offsets that `Rows.group_ptr` holds, narrow or wide; int64, on the host."""
+    held = np.asarray(group_ptr)
+    return held.astype(np.int64) if held.ndim == 1 else held.view("<i8")[:, 0]
+
+
+def _lower_bound(sorted_values, first, last, value):
     """The first position in `first:last` whose value is not below `value`; `last` if none is."""
 
     def halve(_, bounds):
@@ -43,18 +126,3 @@ def lower_bound(sorted_values, first, last, value):
 
     rounds = max(int(sorted_values.shape[0]).bit_length(), 1)
     return lax.fori_loop(0, rounds, halve, (first, last))[0]
-
-
-def group_of(position, group_ptr):
-    """The group that the synapse at each position belongs to."""
-    return jnp.searchsorted(group_ptr, position, side="right").astype(jnp.int32) - 1
-
-
-def projections_from(source: int, sources) -> list[int]:
-    """The projections whose source population is `source`, in order."""
-    return [j for j, s in enumerate(sources) if s == source]
-
-
-def num_populations(sources) -> int:
-    """How many source populations a layout has."""
-    return max(sources, default=-1) + 1

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import explain
-from ..network import BuiltNetwork, BuiltProjection, NetworkState, Population, ports_of
-from ..ops import History, Ring, Rows
+from ..network import BuiltNetwork, BuiltProjection, NetworkState, Population, ports_of, stored
+from ..ops import History, Ring, Rows, pointers
 
 
 def check_divisible(built: BuiltNetwork, num_shards: int) -> None:
@@ -60,7 +60,9 @@ class _Part(NamedTuple):
 
 def _part_of(p: BuiltProjection, size: int, offset: int, k: int, num_shards: int) -> _Part:
     """The synapses of `p` whose target is in block `k`, ending in accumulators from `offset` on."""
-    source_ptr, group_delay, group_ptr, target = (np.asarray(a) for a in p.rows)
+    assert isinstance(p.rows, Rows), "split_network lays all formats out as rows"
+    source_ptr, group_delay = np.asarray(p.rows.source_ptr), np.asarray(p.rows.group_delay)
+    group_ptr, target = pointers(p.rows.group_ptr), np.asarray(p.rows.target)
     length = size // num_shards
     post = target - p.offset
     mine = np.flatnonzero(post // length == k)
@@ -87,7 +89,10 @@ def _padded(parts: list[np.ndarray]) -> list[jax.Array]:
 def _split_projection(
     p: BuiltProjection, size: int, offset: int, num_shards: int
 ) -> list[BuiltProjection]:
+    p = stored(p)
     parts = [_part_of(p, size, offset, k, num_shards) for k in range(num_shards)]
+    longest_row = max(part.longest_row for part in parts)
+    longest_group = max(part.longest_group for part in parts)
     # Groups that a shard lacks are empty ones at its end, so that pointers stay ascending.
     rows = []
     for i in range(4):
@@ -99,13 +104,11 @@ def _split_projection(
     chosen = _padded([part.synapses for part in parts])
     return [
         BuiltProjection(
-            rows=Rows(*(rows[i][k] for i in range(4))),
+            rows=Rows(*(rows[i][k] for i in range(4)), longest_row, longest_group),
             weight=p.weight[chosen[k]] if p.weight.ndim else p.weight,
             source=p.source,
             target=p.target,
             offset=offset,
-            longest_row=max(part.longest_row for part in parts),
-            longest_group=max(part.longest_group for part in parts),
             longest_delay=p.longest_delay,
         )
         for k in range(num_shards)

@@ -119,7 +119,7 @@ def _ring_of(built: BuiltNetwork, history: History, index: jax.Array) -> Ring:
     return as_ring(
         history,
         tuple(p.rows for p in projections),
-        tuple(p.weight for p in projections),
+        tuple(p.flat_weight for p in projections),
         index=index,
         layout=built.layout,
         impl=built.impl,

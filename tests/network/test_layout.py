@@ -1,7 +1,6 @@
 """Rows laid out block by block are those of a definition over all synapses at once."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,8 +8,11 @@ import pytest
 import brainjax as bj
 from brainjax.connect import Distribution, FixedInDegree, FixedOutDegree, FixedProbability
 from brainjax.core import HostStream
-from brainjax.network import _build, _layout
+from brainjax.network import _layout
+from brainjax.network._projection import build_projection
+from brainjax.ops import pointers
 
+FIELDS = ("source_ptr", "group_delay", "group_ptr", "target")
 DT, OFFSET, WORDS = 0.1, 5, (7, 42)
 LISTED = np.random.default_rng(0)
 EXPLICIT = bj.Explicit(LISTED.integers(0, 40, 300), LISTED.integers(0, 30, 300))
@@ -85,7 +87,7 @@ def built(case, weight=None):
     }
     weight = own_weight if weight is None else weight
     projection = bj.Projection("a", "b.in", rule, weight, delay, name="p")
-    return _build._build_projection(projection, populations, OFFSET, DT, WORDS)
+    return build_projection(projection, populations, OFFSET, DT, WORDS)
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, None])
@@ -96,7 +98,7 @@ def test_blocks_do_not_show(name, block, monkeypatch):
         monkeypatch.setattr(_layout, "_BLOCK", block)
     rows, weight, longest = whole(case)
     got = built(case)
-    for field, expected in zip(got.rows._fields, rows, strict=True):
+    for field, expected in zip(FIELDS, rows, strict=True):
         held = getattr(got.rows, field)
         assert held.dtype == jnp.int32
         np.testing.assert_array_equal(held, expected, err_msg=field)
@@ -104,7 +106,18 @@ def test_blocks_do_not_show(name, block, monkeypatch):
     if got.weight.ndim == 0:
         weight = np.float64(case[3])
     np.testing.assert_array_equal(got.weight, np.float32(weight))
-    assert (got.longest_row, got.longest_group, got.longest_delay) == longest
+    assert (got.rows.longest_row, got.rows.longest_group, got.longest_delay) == longest
+
+
+@pytest.mark.parametrize("name", ["total", "nothing", "many sources without synapses"])
+def test_wide_offsets_are_the_same_numbers(name, monkeypatch):
+    narrow = built(CASES[name]).rows
+    monkeypatch.setattr(_layout, "_WIDE", 0)
+    wide = built(CASES[name]).rows
+    assert wide.group_ptr.shape == (*narrow.group_ptr.shape, 2)
+    np.testing.assert_array_equal(pointers(wide.group_ptr), narrow.group_ptr)
+    for field in ("source_ptr", "group_delay", "target"):
+        np.testing.assert_array_equal(getattr(wide, field), getattr(narrow, field))
 
 
 @pytest.mark.parametrize("name", ["total", "constant", "listed", "nothing"])
@@ -124,24 +137,3 @@ def test_weights_of_double_precision_are_not_rounded():
     got = built(CASES["total"]).weight
     assert got.dtype == jnp.float64
     np.testing.assert_array_equal(got, weight)
-
-
-@pytest.mark.parametrize(
-    "rule", [bj.FixedTotalNumber(2**31), FixedProbability(0.5), FixedOutDegree(40_000)]
-)
-def test_too_many_synapses_are_refused_before_they_are_drawn(rule, monkeypatch):
-    def draw(*args, **kwargs):
-        raise AssertionError("drawn")
-
-    monkeypatch.setattr(type(rule), "_draw", draw)
-    with pytest.raises(ValueError, match=r"'p': synapses: got 2\d{9}, expected at most 2147483647"):
-        build_whole(rule)
-    if isinstance(rule, bj.FixedTotalNumber):  # the control: one less is drawn
-        with pytest.raises(AssertionError, match="drawn"):
-            build_whole(bj.FixedTotalNumber(2**31 - 1))
-
-
-def build_whole(rule):
-    population = bj.Population(70_000, bj.LIF(), {"in": bj.Delta()})
-    projection = bj.Projection("a", "a.in", rule, 1.0, 0.1, name="p")
-    bj.build(bj.Network({"a": population}, [projection]), dt=DT, key=jax.random.key(0))

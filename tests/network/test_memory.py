@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import brainjax as bj
-from brainjax.network import _build, memory_of
+from brainjax.network import memory_of
+from brainjax.network._projection import build_projection
 
 DT = 0.1
 DELAY = bj.Normal(1.5, 0.75, low=0.05)
@@ -16,6 +17,10 @@ WEIGHT = bj.Normal(5.0, 1.0)
 RULES = {
     "one to one": (bj.OneToOne(), WEIGHT, DELAY),
     "all to all": (bj.AllToAll(), WEIGHT, DELAY),
+    "one to one, one delay": (bj.OneToOne(), WEIGHT, 0.3),
+    "all to all, one delay": (bj.AllToAll(), WEIGHT, 0.3),
+    "out-degree, one delay": (bj.FixedOutDegree(31), 1.0, 0.3),
+    "convolution": (bj.Convolution((10, 10, 4), channels=4, kernel_size=(3, 3)), WEIGHT, 0.3),
     "all to all, one number": (bj.AllToAll(autapses=False), 1.0, 0.3),
     "sparse": (bj.FixedProbability(0.002), WEIGHT, DELAY),
     "dense": (bj.FixedProbability(0.3, autapses=False), WEIGHT, DELAY),
@@ -71,7 +76,7 @@ def test_what_is_built_is_what_was_said(name):
     built = bj.build(described, dt=DT, key=jax.random.key(3))
     (projection,) = built.projections.values()
     assert said.synapses == pytest.approx(projection.num_synapses, rel=0.15)
-    assert said.groups == pytest.approx(projection.rows.group_delay.size, rel=0.1)
+    assert said.groups == pytest.approx(projection.rows.groups()[0].size, rel=0.1)
     assert said.bytes_built == pytest.approx(num_bytes(built), rel=0.1)
     state = jax.eval_shape(lambda: built.init_state(key=jax.random.key(0), history=True))
     assert said.bytes_state == pytest.approx(num_bytes(state), rel=0.2)
@@ -101,7 +106,7 @@ def test_the_peak_of_a_build_is_what_was_said(rule):
     said = memory_of(described, DT).bytes_peak_of_build
     tracemalloc.start()
     try:
-        built = _build._build_projection(projection, described.populations, 0, DT, (1, 2))
+        built = build_projection(projection, described.populations, 0, DT, (1, 2))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

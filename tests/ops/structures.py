@@ -41,16 +41,11 @@ def wire(sizes, num_targets, projections, num_slots) -> Wiring:
         source_ptr = np.searchsorted(pre[first], np.arange(sizes[source] + 1))
         group_ptr = np.append(first, len(pre))
         parts = (source_ptr, delay[first], group_ptr, post)
-        rows.append(Rows(*(jnp.asarray(a, jnp.int32) for a in parts)))
+        longest = (np.bincount(pre).max(initial=0), np.diff(group_ptr).max(initial=0))
+        rows.append(Rows(*(jnp.asarray(a, jnp.int32) for a in parts), *map(int, longest)))
         synapses.append((pre, post, delay))
         weights.append(np.asarray(weight) if np.ndim(weight) == 0 else np.asarray(weight)[order])
-    layout = Layout(
-        num_slots,
-        num_targets,
-        tuple(p[0] for p in projections),
-        tuple(int(np.bincount(s[0]).max(initial=0)) for s in synapses),
-        tuple(int(np.diff(np.asarray(r.group_ptr)).max(initial=0)) for r in rows),
-    )
+    layout = Layout(num_slots, num_targets, tuple(p[0] for p in projections))
     return Wiring(tuple(sizes), layout, tuple(rows), tuple(synapses), tuple(weights))
 
 

@@ -1,0 +1,128 @@
+"""A projection drawn and laid out: which format of the engine holds its synapses."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..connect import Convolution, Distribution
+from ..core import HostStream, explain, float_dtype
+from ..ops import Convolution as ConvolutionFormat
+from ..ops import Regular
+from ._built import BuiltProjection
+from ._layout import LaidOut, as_rows, lay_out
+from ._network import Projection
+from ._population import Population
+from ._values import delay_steps, weights
+
+
+def check_projection(
+    projection: Projection, populations: Mapping[str, Population], dt: float
+) -> None:
+    """Raise for what `build_projection` refuses and can be known before anything is drawn."""
+    sizes = _sizes(projection, populations)
+    same = projection.source == projection.target_population
+    try:
+        projection.rule.expected_number(*sizes, same=same)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"Projection '{projection.name}': {error}") from None
+    if isinstance(projection.delay, Distribution):
+        if isinstance(projection.rule, Convolution):
+            _refuse_delays(projection)
+        return
+    steps = delay_steps(projection, int(np.size(projection.delay)), dt, HostStream((0, 0)))
+    if isinstance(projection.rule, Convolution) and not isinstance(steps, int):
+        _refuse_delays(projection)
+
+
+def build_projection(
+    projection: Projection,
+    populations: Mapping[str, Population],
+    offset: int,
+    dt: float,
+    words: tuple[int, int],
+) -> BuiltProjection:
+    """The synapses of a projection, drawn and laid out.
+
+    **Arguments:**
+
+    - `projection`, `populations`: prepared for steps of `dt`, in ms.
+    - `offset`: of the target receptor among the accumulators of the network.
+    - `words`: the two words of the key of the build.
+    """
+    stream = HostStream(words).child("projection", projection.name)
+    laid, weight = _laid_out(projection, _sizes(projection, populations), offset, dt, stream)
+    return BuiltProjection(
+        rows=laid.rows,
+        weight=weight,
+        source=projection.source,
+        target=projection.target,
+        offset=offset,
+        longest_delay=laid.longest_delay,
+    )
+
+
+def stored(built: BuiltProjection) -> BuiltProjection:
+    """The same synapses as stored rows, each with a weight of its own or one for all."""
+    rows, weight_at = as_rows(built.rows)
+    if rows is built.rows:
+        return built
+    weight = built.flat_weight[weight_at] if built.weight.ndim else built.weight
+    return dataclasses.replace(built, rows=rows, weight=weight)
+
+
+def _laid_out(
+    projection: Projection, sizes: tuple[int, int], offset: int, dt: float, stream: HostStream
+) -> tuple[LaidOut, Any]:
+    """The synapses, and their weights in the engine's order."""
+    rule, same = projection.rule, projection.source == projection.target_population
+    values = stream.child("weight")
+    if not isinstance(projection.delay, Distribution) and np.ndim(projection.delay) == 0:
+        delay = delay_steps(projection, 1, dt, stream)
+        if counted := _counted(projection, sizes, same, delay, offset):
+            weight = weights(projection, counted.num_weights, values)
+            if callable(weight):
+                weight = jnp.asarray(weight(0, counted.num_weights), float_dtype())
+            if isinstance(rule, Convolution) and weight.ndim:
+                weight = weight.reshape(rule.kernel)
+            return LaidOut(counted, None, delay), weight
+    pre, post = rule.draw(*sizes, stream.child("rule"), same=same)
+    begin = np.searchsorted(pre, np.arange(sizes[0] + 1, dtype=pre.dtype))
+    delay = delay_steps(projection, post.size, dt, stream.child("delay"))
+    weight = weights(projection, post.size, values)
+    if callable(weight):
+        laid = lay_out(begin, post, offset, delay, weight, float_dtype())
+        return laid, jnp.asarray(laid.values, float_dtype())
+    if weight.ndim == 0:
+        return lay_out(begin, post, offset, delay), weight
+    # Traced: what is laid out is the number of each synapse.
+    laid = lay_out(begin, post, offset, delay, np.arange, np.int32)
+    return laid, jnp.asarray(weight[laid.values], float_dtype())
+
+
+def _counted(projection: Projection, sizes, same: bool, delay, offset: int):
+    """The synapses without a list of them, where the rule allows it."""
+    delay, origin = jnp.asarray(delay, jnp.int32), jnp.asarray(offset, jnp.int32)
+    rule = projection.rule
+    if isinstance(rule, Convolution):
+        where = rule.shape, rule.kernel, rule.outputs, rule.strides, rule.edges
+        return ConvolutionFormat(delay, origin, *where)
+    if regular := rule.regular(*sizes, same=same):
+        return Regular(delay, origin, sizes[0], *regular)
+    return None
+
+
+def _sizes(projection: Projection, populations: Mapping[str, Population]) -> tuple[int, int]:
+    return populations[projection.source].size, populations[projection.target_population].size
+
+
+def _refuse_delays(projection: Projection) -> None:
+    raise ValueError(
+        explain(
+            f"Projection '{projection.name}': delay",
+            got="one for each synapse",
+            expected="one number, since a convolution has no synapses of its own",
+        )
+    )

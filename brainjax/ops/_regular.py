@@ -1,0 +1,88 @@
+"""Synapses that a rule counts: all to all, one to one, and a fixed number from each source.
+
+Nothing, or nothing but the target, is stored of a synapse beside its weight.
+"""
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from ._connections import OneDelay, Row, Whole, in_order
+
+_STATIC = {"static": True}
+
+
+class _Counted(OneDelay):
+    """The weight of the k-th synapse of source i is number `i * fan_out + k`."""
+
+    num_pre: int
+
+    @property
+    def num_sources(self) -> int:
+        return self.num_pre
+
+    @property
+    def num_weights(self) -> int:
+        return self.num_synapses
+
+    def _target(self, source, position):
+        """The accumulators in which synapses end, given their source and place in its row."""
+        raise NotImplementedError
+
+    def row(self, source, *weights) -> Row:
+        position = jnp.arange(self.fan_out, dtype=jnp.int32)
+        picked = [in_order(w, source * self.fan_out, self.fan_out) for w in weights]
+        valid = jnp.ones(self.fan_out, bool)
+        return Row(valid, self.delay, self._target(source, position), picked)
+
+    def whole(self) -> Whole:
+        number = jnp.arange(self.num_synapses, dtype=jnp.int32)
+        source, position = jnp.divmod(number, max(self.fan_out, 1))
+        target = self._target(source, position)
+        return Whole(source, jnp.ones(number.shape, bool), self.delay, target, None)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Regular(_Counted):
+    """Source i reaches the accumulators `origin + stride * i` and the `fan_out - 1` behind it.
+
+    With a `stride` of 0 that is a dense matrix; with 1 and a `fan_out` of 1, one to one.
+    """
+
+    delay: Int[Array, ""]  # steps
+    origin: Int[Array, ""]
+    num_pre: int = field(metadata=_STATIC)  # the size of the source population
+    fan_out: int = field(metadata=_STATIC)
+    stride: int = field(metadata=_STATIC)
+
+    format = 1
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return self.fan_out, self.stride
+
+    def _target(self, source, position):
+        return self.origin + self.stride * source + position
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class FixedFanOut(_Counted):
+    """Every source has `fan_out` synapses; their targets are stored, one source after the other."""
+
+    delay: Int[Array, ""]  # steps
+    target: Int[Array, " synapses"]  # accumulator of the network
+    num_pre: int = field(metadata=_STATIC)  # the size of the source population
+    fan_out: int = field(metadata=_STATIC)
+
+    format = 2
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return (self.fan_out,)
+
+    def _target(self, source, position):
+        return self.target[source * self.fan_out + position]
