@@ -1,6 +1,11 @@
 """Who is connected to whom, and with which weights and delays."""
 
 from ._convolution import Convolution as Convolution
+from ._distance import DiscProfile as DiscProfile
+from ._distance import DistanceDependent as DistanceDependent
+from ._distance import ExponentialProfile as ExponentialProfile
+from ._distance import GaussianProfile as GaussianProfile
+from ._distance import Profile as Profile
 from ._draws import Distribution as Distribution
 from ._draws import LogNormal as LogNormal
 from ._draws import Normal as Normal

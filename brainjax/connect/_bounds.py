@@ -8,7 +8,6 @@ from jaxtyping import Float64
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from ..core._errors import explain, near_miss
-from ..core._host_random import HostStream
 from ._checks import check_real
 
 # The least probability of the interval for which values are redrawn. Whoever asks for less has
@@ -18,20 +17,20 @@ _LEAST = 1e-6
 Outside = Literal["redraw", "clip"]
 
 
-def standard_normal(
-    stream: HostStream, n: int, start: int, low: float, high: float, outside: Outside
+def standard_quantile(
+    u: Float64[np.ndarray, "n"], low: float, high: float, outside: Outside
 ) -> Float64[np.ndarray, "n"]:
-    """Standard normal numbers, truncated to `low..high` if `outside` is `"redraw"`.
+    """The quantile function of the standard normal, truncated to `low..high` to `"redraw"`.
 
-    With F the distribution function, F^-1(F(low) + u (F(high) - F(low))) for a uniform u. That is
-    what redrawing until it is inside comes to, at one number of the stream a value and without
-    rounds. F is fine in its lower tail only, so an interval in the upper tail is mirrored.
+    With F the distribution function it is F^-1(F(low) + u (F(high) - F(low))). For a uniform u that
+    is what redrawing until it is inside comes to, without rounds. F is fine in its lower tail only,
+    so an interval in the upper tail is mirrored.
     """
     if outside == "clip" or (low == -math.inf and high == math.inf):
-        return stream.normal(n, start)
+        return ndtri(u)
     mirrored = low > 0
     first, last = _ends(low, high)
-    values = stream.uniform_open(n, start)
+    values = 1 - u if mirrored else u.copy()
     values *= last - first
     values += first
     np.minimum(values, 1 - 2.0**-53, out=values)  # the sum may round up to 1

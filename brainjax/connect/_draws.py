@@ -18,7 +18,7 @@ from ._bounds import (
     check_outside,
     log_probability,
     standard_mean,
-    standard_normal,
+    standard_quantile,
     standardise,
 )
 from ._checks import check_real
@@ -47,6 +47,28 @@ class Distribution(abc.ABC):
 
         **Returns:** `float64[n]` on the host, in the unit of the distribution's parameters.
         """
+
+    def unclipped_quantile(self, u: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
+        """The values below which a share `u` of all lies, before any is set to a bound.
+
+        Connections that are not stored need it. Between the bounds it is smooth, as tables wish.
+
+        **Arguments:**
+
+        - `u`: `float64[n]` within 0..1, both excluded.
+
+        **Returns:** `float64[n]`, rising with `u`.
+
+        **Raises:** `TypeError` if the distribution does not define it.
+        """
+        mend = "Define unclipped_quantile, or store the connections."
+        raise TypeError(
+            explain("Distribution", got=self, expected="one with a quantile function", mend=mend)
+        )
+
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value; the quantile is the unclipped one within these."""
+        return -math.inf, math.inf
 
     @abc.abstractmethod
     def expectation(self) -> float:
@@ -86,10 +108,16 @@ class Uniform(Distribution):
         _set(self, low=low, high=high)
 
     def sample(self, stream: HostStream, n: int, start: int = 0) -> Float64[np.ndarray, "n"]:
-        values = stream.uniform(n, start)
-        values *= self.high - self.low
-        values += self.low
+        values = self.unclipped_quantile(stream.uniform(n, start))
         return np.minimum(values, self.high, out=values)  # the sum may round up
+
+    def unclipped_quantile(self, u: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
+        values = u * (self.high - self.low)
+        values += self.low
+        return values
+
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
 
     def expectation(self) -> float:
         return (self.low + self.high) / 2
@@ -136,10 +164,17 @@ class Normal(Distribution):
         check_outside("Normal", self.outside, (low, high), self._standard_bounds())
 
     def sample(self, stream: HostStream, n: int, start: int = 0) -> Float64[np.ndarray, "n"]:
-        values = standard_normal(stream, n, start, *self._standard_bounds(), self.outside)
+        values = self.unclipped_quantile(stream.uniform_open(n, start))
+        return np.clip(values, self.low, self.high, out=values)
+
+    def unclipped_quantile(self, u: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
+        values = standard_quantile(u, *self._standard_bounds(), self.outside)
         values *= self.std
         values += self.mean
-        return np.clip(values, self.low, self.high, out=values)
+        return values
+
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
 
     def expectation(self) -> float:
         if self.std == 0:
@@ -227,11 +262,17 @@ class LogNormal(Distribution):
         return cls(math.log(mean) - variance / 2, math.sqrt(variance), low, high, outside)
 
     def sample(self, stream: HostStream, n: int, start: int = 0) -> Float64[np.ndarray, "n"]:
-        values = standard_normal(stream, n, start, *self._standard_bounds(), self.outside)
+        values = self.unclipped_quantile(stream.uniform_open(n, start))
+        return np.clip(values, self.low, self.high, out=values)
+
+    def unclipped_quantile(self, u: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
+        values = standard_quantile(u, *self._standard_bounds(), self.outside)
         values *= self.sigma
         values += self.mu
-        np.exp(values, out=values)
-        return np.clip(values, self.low, self.high, out=values)
+        return np.exp(values, out=values)
+
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
 
     def expectation(self) -> float:
         # The part of the mean that comes from z in low..high is exp(mu + sigma^2 / 2) times the

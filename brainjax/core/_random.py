@@ -13,6 +13,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from ._errors import explain
@@ -21,11 +22,11 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def _rotate_left(x, bits: int):
-    return (x << jnp.uint32(bits)) | (x >> jnp.uint32(32 - bits))
+    return (x << np.uint32(bits)) | (x >> np.uint32(32 - bits))
 
 
-def threefry2x32(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Twenty rounds of Threefry-2x32, elementwise over the counters.
+def threefry2x32(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Twenty rounds of Threefry-2x32, elementwise over the counters; of JAX's arrays or NumPy's.
 
     **Arguments:**
 
@@ -37,14 +38,14 @@ def threefry2x32(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tupl
     Two arrays of uniformly distributed 32-bit words.
     """
     k0, k1 = key
-    keys = (k0, k1, k0 ^ k1 ^ jnp.uint32(0x1BD11BDA))
+    keys = (k0, k1, k0 ^ k1 ^ np.uint32(0x1BD11BDA))
     x0, x1 = counter[0] + keys[0], counter[1] + keys[1]
     for i in range(5):
         for bits in _ROTATIONS[i % 2]:
             x0 = x0 + x1
             x1 = _rotate_left(x1, bits) ^ x0
         x0 = x0 + keys[(i + 1) % 3]
-        x1 = x1 + keys[(i + 2) % 3] + jnp.uint32(i + 1)
+        x1 = x1 + keys[(i + 2) % 3] + np.uint32(i + 1)
     return x0, x1
 
 
