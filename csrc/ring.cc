@@ -19,8 +19,13 @@ void push_example(T* ring, int64_t num_slots, int64_t num_targets, int64_t head,
           T* sum = ring + modulo(head - 1 + delay, num_slots) * num_targets;
           if (!row.weight_dot) return add_synapses(sum, row, i, first, last, x_dot[p][i]);
           const T a = x_dot[p][i], b = x[p][i];
-          row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k) {
+          row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k,
+                                                 const T* factor) {
             const T *w = row.weight + k * row.stride, *w_dot = row.weight_dot + k * row.stride;
+            for (int64_t s = 0; factor && s < count; ++s) {
+              sum[to[s]] += w[0] * factor[s] * a + w_dot[0] * factor[s] * b;
+            }
+            if (factor) return;
             for (int64_t s = 0; s < count; ++s) {
               sum[to[s]] += w[s * row.stride] * a + w_dot[s * row.stride] * b;
             }
@@ -98,8 +103,16 @@ ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
             const Projection<T>& row = all[j];
             row.for_each_group(i, [&](int64_t delay, int64_t first, int64_t last) {
               const T* bar = ring + modulo(head - 1 + delay, num_slots) * num_targets;
-              row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k) {
+              row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k,
+                                                     const T* factor) {
                 const T* w = row.weight + k * row.stride;
+                if (factor) {
+                  T given = 0;
+                  for (int64_t s = 0; s < count; ++s) given += factor[s] * bar[to[s]];
+                  total += w[0] * given;
+                  if (x && x[i] != 0) row.weight_bar[0] += x[i] * given;
+                  return;
+                }
                 for (int64_t s = 0; s < count; ++s) total += w[s * row.stride] * bar[to[s]];
                 if (!x || x[i] == 0) return;
                 T* w_bar = row.weight_bar + k * row.stride;

@@ -9,15 +9,17 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
 #include "batch.h"
+#include "procedural.h"
 
 namespace brainjax {
 
 // As `native` of the formats in Python says; the first number of a format's attributes.
-enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution };
+enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution, kProcedural };
 
 using Numbers = ffi::Span<const int64_t>;
 
@@ -42,6 +44,9 @@ struct Projection {
   const int32_t* target = nullptr;
   // All but rows: one delay, and the first accumulator.
   int64_t delay = 0, origin = 0;
+  // Procedural: of the targets only those from here on, fan_out() many.
+  int64_t held_from = 0;
+  std::optional<Procedural> made;
   const T* weight;
   const T* weight_dot = nullptr;
   T* weight_bar = nullptr;
@@ -52,11 +57,17 @@ struct Projection {
   }
   // How many synapses a source has, where all have as many.
   int64_t fan_out() const { return shape[0]; }
+  // Where the synapses of a source begin, where there is one delay.
+  int64_t row_begin(int64_t source) const {
+    if (format != kProcedural) return source * fan_out();
+    return made->kind == Procedural::kDistance ? source * shape[1]
+                                               : static_cast<const int64_t*>(made->where)[source];
+  }
 
   // Calls f(delay, first, last) for each group of a source, by delay.
   template <class F>
   void for_each_group(int64_t source, F f) const {
-    if (format != kRows) return f(delay, source * fan_out(), (source + 1) * fan_out());
+    if (format != kRows) return f(delay, row_begin(source), row_begin(source + 1));
     for (int64_t g = source_ptr[source]; g < source_ptr[source + 1]; ++g) {
       f(group_delay[g], group_begin(g), group_begin(g + 1));
     }
@@ -66,7 +77,7 @@ struct Projection {
   template <class F>
   void with_group(int64_t source, int64_t due, F f) const {
     if (format != kRows) {
-      if (due == delay) f(source * fan_out(), (source + 1) * fan_out());
+      if (due == delay) f(row_begin(source), row_begin(source + 1));
       return;
     }
     // Groups of a source are few and sorted.
@@ -80,23 +91,46 @@ struct Projection {
     if (low < last && group_delay[low] == due) f(group_begin(low), group_begin(low + 1));
   }
 
-  // Calls f(count, targets, k) for pieces of the synapses `first:last` of a source: the weight of
-  // synapse s of a piece is number k + s.
+  // Calls f(count, targets, k, factor) for pieces of the synapses `first:last` of a source: the weight
+  // of synapse s of a piece is number k + s, times factor[s] unless that is null.
   template <class F>
   inline __attribute__((always_inline)) void for_each_piece(int64_t source, int64_t first,
                                                             int64_t last, F f) const {
     switch (format) {
       case kRows:
-      case kFixedFanOut: return f(last - first, Listed{target + first}, first);
+      case kFixedFanOut: return f(last - first, Listed{target + first}, first, kNone);
       case kRegular: {
         const int64_t in_row = first - source * fan_out();
-        return f(last - first, Counted{origin + source * shape[1] + in_row}, first);
+        return f(last - first, Counted{origin + source * shape[1] + in_row}, first, kNone);
       }
       case kConvolution: return convolved(source, f);
+      case kProcedural: return generated(source, first, last, f);
     }
   }
 
  private:
+  static constexpr const T* kNone = nullptr;
+
+  // A piece for each block of places of the row.
+  template <class F>
+  void generated(int64_t source, int64_t first, int64_t last, F f) const {
+    int32_t to[kRowBlock];
+    T factor[kRowBlock];
+    const int64_t begin = row_begin(source);
+    for (int64_t k = first; k < last; k += kRowBlock) {
+      const int64_t room = std::min(kRowBlock, last - k);
+      const int64_t count = procedural_row(*made, source, k - begin, room, to, factor);
+      int64_t held = 0;
+      for (int64_t s = 0; s < count; ++s) {
+        const int64_t here = to[s] - held_from;
+        to[held] = static_cast<int32_t>(origin + here);
+        if (made->table) factor[held] = factor[s];
+        held += here >= 0 && here < fan_out();
+      }
+      f(held, Listed{to}, int64_t{0}, made->table ? factor : kNone);
+    }
+  }
+
   // The whole row of a source: a piece for each place of the kernel that reaches an output.
   template <class F>
   void convolved(int64_t source, F f) const {
@@ -112,7 +146,7 @@ struct Projection {
         const int64_t left = x + n[kPadX] - dx, out_x = left / n[kStrideX];
         if (left < 0 || left % n[kStrideX] || out_x >= n[kOutWidth]) continue;
         const int64_t to = origin + (out_y * n[kOutWidth] + out_x) * n[kOut];
-        f(n[kOut], Counted{to}, ((dy * n[kKernelWidth] + dx) * n[kIn] + channel) * n[kOut]);
+        f(n[kOut], Counted{to}, ((dy * n[kKernelWidth] + dx) * n[kIn] + channel) * n[kOut], kNone);
       }
     }
   }
@@ -153,6 +187,12 @@ std::vector<Projection<T>> projections(const std::vector<Operand>& args, size_t 
       p.delay = *batch.at<int32_t>(*row++);
       if (p.format == kFixedFanOut) p.target = batch.at<int32_t>(*row++);
       else p.origin = *batch.at<int32_t>(*row++);
+      if (p.format == kProcedural) {
+        p.held_from = *batch.at<int32_t>(*row);
+        const void* table = batch.length(row[3]) ? batch.at<T>(row[3]) : nullptr;
+        p.made.emplace(p.shape + 2, batch.at<uint32_t>(row[1]), batch.at<int32_t>(row[2]), table);
+        row += 4;
+      }
     }
     const Operand& weight = args[w + out.size()];
     p.weight = batch.at<T>(weight);
@@ -184,8 +224,9 @@ void add_piece(double* sum, int64_t count, Counted to, const double* weight, int
 template <class T>
 inline void add_synapses(T* sum, const Projection<T>& p, int64_t source, int64_t first,
                          int64_t last, T spike) {
-  p.for_each_piece(source, first, last, [&](int64_t count, auto to, int64_t k) {
-    add_piece(sum, count, to, p.weight + k * p.stride, p.stride, spike);
+  p.for_each_piece(source, first, last, [&](int64_t count, auto to, int64_t k, const T* factor) {
+    if (!factor) return add_piece(sum, count, to, p.weight + k * p.stride, p.stride, spike);
+    for (int64_t s = 0; s < count; ++s) sum[to[s]] += p.weight[0] * factor[s] * spike;
   });
 }
 

@@ -14,6 +14,9 @@ from ._explicit import Explicit as Explicit
 from ._fixed_number import FixedInDegree as FixedInDegree
 from ._fixed_number import FixedOutDegree as FixedOutDegree
 from ._fixed_number import FixedTotalNumber as FixedTotalNumber
+from ._procedural import ProceduralMatrix as ProceduralMatrix
+from ._procedural_rules import procedural as procedural
+from ._quantiles import quantile_table as quantile_table
 from ._rules import AllToAll as AllToAll
 from ._rules import FixedProbability as FixedProbability
 from ._rules import OneToOne as OneToOne

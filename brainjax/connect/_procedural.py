@@ -40,6 +40,13 @@ class ProceduralMatrix:
             return np.arange(self.shape.num_pre + 1) * self.shape.longest
         return self.where.view("<i8")[:, 0].astype(np.int64)
 
+    @property
+    def num_synapses(self) -> int:
+        """How many synapses there are; for `"distance"` they are made to be counted."""
+        if self.shape.kind != "distance":
+            return int(self.row_ptr[-1])
+        return sum(rows(self, *block)[0].size for block in _row_blocks(self.row_ptr))
+
 
 def matrix_of_rows(
     kind: str, num_pre: int, num_post: int, counts: Int64[np.ndarray, "_"], stream: HostStream, **of

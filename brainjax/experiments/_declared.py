@@ -45,6 +45,7 @@ def declared(known: Registry) -> Entry:
             "weight": Option(value_node(known), unit="the receptor's unit", doc="of a synapse"),
             "delay": Option(value_node(known), unit="ms", doc="of a synapse"),
             "name": Option(Maybe(Scalar(str)), None, doc='by default "source->target"'),
+            "procedural": Option(Scalar(bool), False, doc="synapses made anew, not stored"),
         },
         _projections,
         "a projection",
@@ -62,11 +63,11 @@ def _names(target: str | Sequence[str]) -> Sequence[str]:
     return [target] if isinstance(target, str) else target
 
 
-def _projections(source, target, rule, weight, delay, name) -> list[Projection]:
+def _projections(source, target, rule, weight, delay, name, procedural) -> list[Projection]:
     names = _names(target)
     if name and len(names) > 1:
         raise ValueError("name: a projection of several targets gives each its own name; leave it.")
-    return [Projection(source, t, rule, weight, delay, name or "") for t in names]
+    return [Projection(source, t, rule, weight, delay, name or "", procedural) for t in names]
 
 
 def _aimed(table: Table) -> Table:

@@ -1,5 +1,6 @@
 """A network that can be run: connections laid out, one step of everything a pure function."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -151,8 +152,10 @@ class BuiltNetwork(Dynamics):
         An array in the unit of the receptor; traced if the weights are.
         """
         held = self._projection(projection)
-        edges, order = edges_of(held.rows, held.offset)
+        edges, order, factor = edges_of(held.rows, held.offset)
         weight = held.weight.ravel()[order] if held.weight.ndim else held.weight
+        if factor is not None:
+            weight = weight * factor
         weight = jnp.broadcast_to(weight, order.shape)
         if as_ == "coo":
             return weight
@@ -224,13 +227,13 @@ class BuiltNetwork(Dynamics):
         held = self._projection(projection)
         weight = jnp.asarray(weight, held.weight.dtype)
         kernel = held.rows.kernel if isinstance(held.rows, Convolution) else None
-        shape = kernel or (held.num_synapses,)
-        if weight.shape not in ((), shape):
+        shape = kernel or (held.rows.num_weights,)
+        if weight.shape not in ((), shape if math.prod(shape) else ()):
             raise ValueError(
                 explain(
                     f"with_weights('{projection}')",
                     got=f"shape {weight.shape}",
-                    expected=f"() or {shape}",
+                    expected=f"() or {shape}" if math.prod(shape) else "()",
                 )
             )
         if weight.ndim and not kernel:

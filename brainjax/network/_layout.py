@@ -34,7 +34,7 @@ class Edges(NamedTuple):
 class LaidOut(NamedTuple):
     """The synapses of a projection as rows."""
 
-    rows: Rows | FixedFanOut
+    rows: Connections
     values: np.ndarray | None  # (synapses,), those given, in row order
     longest_delay: int  # steps
 
@@ -150,25 +150,30 @@ def _joined(parts: list[np.ndarray], dtype: Any) -> np.ndarray:
     )
 
 
-def edges_of(connections: Connections, offset: int) -> tuple[Edges, np.ndarray]:
-    """The synapses in canonical order, and where the weight of each stands among the weights."""
+def edges_of(connections: Connections, offset: int) -> tuple[Edges, np.ndarray, np.ndarray | None]:
+    """The synapses in canonical order.
+
+    **Returns:** them, where the weight of each stands among the weights, and what it is multiplied
+    by, if by anything.
+    """
     with jax.ensure_compile_time_eval():  # inside jit too
-        pre, valid, delay, target, weight_at = map(np.asarray, connections.whole())
+        pre, valid, delay, target, weight_at, factor = map(np.asarray, connections.whole())
     if weight_at.dtype == object:  # there are none: weights are in order
         weight_at = np.arange(pre.size)
     delay = np.broadcast_to(delay, pre.shape)
     pre, post, delay = (a[valid].astype(np.int64) for a in (pre, target - offset, delay))
     order = np.lexsort((delay, post, pre))
-    return Edges(pre[order], post[order], delay[order]), weight_at[valid][order]
+    factor = None if factor.dtype == object else factor[valid][order]
+    return Edges(pre[order], post[order], delay[order]), weight_at[valid][order], factor
 
 
-def as_rows(connections: Connections) -> tuple[Rows, np.ndarray]:
-    """Connections of any format as stored rows, and which weight each synapse has."""
+def as_rows(connections: Connections) -> tuple[Rows, np.ndarray, np.ndarray | None]:
+    """Connections of any format as stored rows; weights and factors as of `edges_of`."""
     if isinstance(connections, Rows):
-        return connections, np.arange(connections.num_synapses)
-    (pre, post, delay), weight_at = edges_of(connections, 0)
+        return connections, np.arange(connections.num_synapses), None
+    (pre, post, delay), weight_at, factor = edges_of(connections, 0)
     begin = np.searchsorted(pre, np.arange(connections.num_sources + 1))
     with jax.ensure_compile_time_eval():  # inside jit too
         laid = lay_out(begin, post, 0, lambda first, last: delay[first:last])
     assert isinstance(laid.rows, Rows)
-    return laid.rows, weight_at
+    return laid.rows, weight_at, factor

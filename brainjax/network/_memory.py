@@ -121,6 +121,9 @@ def _expected(
             sources * _distinct(degree, trials, steps)
             for degree, sources, trials in _degrees(rule, synapses, num_pre, num_post)
         )
+    if projection.procedural:
+        pointers = 2 * _INDEX * (num_pre + 1)
+        return _Held(synapses, num_pre, int(steps.min()), int(steps.max()), pointers, 0.0, pointers)
     one_delay = not isinstance(delay, Distribution) and np.ndim(delay) == 0
     weights = math.prod(rule.kernel) if isinstance(rule, Convolution) else synapses
     each = isinstance(projection.weight, Distribution) or np.ndim(projection.weight) > 0

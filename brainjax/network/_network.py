@@ -28,6 +28,11 @@ class Projection:
     - `delay`: likewise, in ms. A number must be a multiple of dt, and at least dt: anything else is
       refused. Drawn delays are rounded to the nearest multiple; one below dt is refused.
     - `name`: how weights and records call it; `"source->target"` if not given.
+    - `procedural`: whether synapses are made anew for every spike and not stored: memory is in
+      proportion to neurons, and a spike costs some nanoseconds more a synapse. The weight is a
+      number or a distribution, the delay a number. The matrix is another one than the same rule
+      stores, with the same distribution. A weight that is drawn is a factor of each synapse, times
+      the weight of the built projection, 1.
     """
 
     source: str
@@ -36,6 +41,7 @@ class Projection:
     weight: Any
     delay: Any
     name: str = ""
+    procedural: bool = False
 
     def __post_init__(self):
         for what in ("source", "target"):

@@ -7,10 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..connect import Convolution, Distribution
-from ..core import HostStream, explain, float_dtype
+from ..connect import Convolution, Distribution, Rule, procedural, quantile_table
+from ..core import HostStream, as_leaf, explain, float_dtype
 from ..ops import Convolution as ConvolutionFormat
-from ..ops import Regular
+from ..ops import ProceduralRows, Regular
 from ._built import BuiltProjection
 from ._layout import LaidOut, as_rows, lay_out
 from ._network import Projection
@@ -28,6 +28,8 @@ def check_projection(
         projection.rule.expected_number(*sizes, same=same)
     except (ValueError, TypeError) as error:
         raise type(error)(f"Projection '{projection.name}': {error}") from None
+    if projection.procedural:
+        _check_procedural(projection)
     if isinstance(projection.delay, Distribution):
         if isinstance(projection.rule, Convolution):
             _refuse_delays(projection)
@@ -53,7 +55,8 @@ def build_projection(
     - `words`: the two words of the key of the build.
     """
     stream = HostStream(words).child("projection", projection.name)
-    laid, weight = _laid_out(projection, _sizes(projection, populations), offset, dt, stream)
+    made = _made_anew if projection.procedural else _laid_out
+    laid, weight = made(projection, _sizes(projection, populations), offset, dt, stream)
     return BuiltProjection(
         rows=laid.rows,
         weight=weight,
@@ -66,10 +69,12 @@ def build_projection(
 
 def stored(built: BuiltProjection) -> BuiltProjection:
     """The same synapses as stored rows, each with a weight of its own or one for all."""
-    rows, weight_at = as_rows(built.rows)
+    rows, weight_at, factor = as_rows(built.rows)
     if rows is built.rows:
         return built
     weight = built.flat_weight[weight_at] if built.weight.ndim else built.weight
+    if factor is not None:
+        weight = weight * factor
     return dataclasses.replace(built, rows=rows, weight=weight)
 
 
@@ -88,8 +93,7 @@ def _laid_out(
             if isinstance(rule, Convolution) and weight.ndim:
                 weight = weight.reshape(rule.kernel)
             return LaidOut(counted, None, delay), weight
-    pre, post = rule.draw(*sizes, stream.child("rule"), same=same)
-    begin = np.searchsorted(pre, np.arange(sizes[0] + 1, dtype=pre.dtype))
+    begin, post = _drawn(rule, sizes, stream.child("rule"), same)
     delay = delay_steps(projection, post.size, dt, stream.child("delay"))
     weight = weights(projection, post.size, values)
     if callable(weight):
@@ -100,6 +104,34 @@ def _laid_out(
     # Traced: what is laid out is the number of each synapse.
     laid = lay_out(begin, post, offset, delay, np.arange, np.int32)
     return laid, jnp.asarray(weight[laid.values], float_dtype())
+
+
+def _drawn(
+    rule: Rule, sizes: tuple[int, int], stream: HostStream, same: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the synapses of each source begin, and their targets."""
+    pre, post = rule.draw(*sizes, stream, same=same)
+    return np.searchsorted(pre, np.arange(sizes[0] + 1, dtype=pre.dtype)), post
+
+
+def _made_anew(
+    projection: Projection, sizes: tuple[int, int], offset: int, dt: float, stream: HostStream
+) -> tuple[LaidOut, Any]:
+    """The numbers from which synapses are made, and the weight of all."""
+    delay, weight = delay_steps(projection, 1, dt, stream), projection.weight
+    matrix = procedural(
+        projection.rule,
+        *sizes,
+        stream.child("rule"),
+        same=projection.source == projection.target_population,
+    )
+    table = np.zeros((0, 4), float_dtype())
+    if isinstance(weight, Distribution):
+        table, weight = quantile_table(weight, float_dtype()), 1.0
+    integers = (jnp.asarray(n, jnp.int32) for n in (delay, offset, 0))
+    arrays = map(jnp.asarray, (matrix.words, matrix.where, table))
+    made = ProceduralRows(*integers, *arrays, matrix.shape, sizes[1], matrix.num_synapses)
+    return LaidOut(made, None, delay), as_leaf(weight)
 
 
 def _counted(projection: Projection, sizes, same: bool, delay, offset: int):
@@ -116,6 +148,19 @@ def _counted(projection: Projection, sizes, same: bool, delay, offset: int):
 
 def _sizes(projection: Projection, populations: Mapping[str, Population]) -> tuple[int, int]:
     return populations[projection.source].size, populations[projection.target_population].size
+
+
+def _check_procedural(projection: Projection) -> None:
+    """Raise `ValueError` for values that synapses which are not stored cannot have."""
+    what = f"Projection '{projection.name}'"
+    mend = "Leave procedural=False to store the synapses."
+    if isinstance(projection.delay, Distribution) or np.ndim(projection.delay):
+        got, expected = "one for each synapse", "one number, since synapses are not stored"
+        raise ValueError(explain(f"{what}: delay", got=got, expected=expected, mend=mend))
+    if not isinstance(projection.weight, Distribution) and np.ndim(projection.weight):
+        got = f"shape {np.shape(projection.weight)}"
+        expected = "one number or a distribution, since synapses are not stored"
+        raise ValueError(explain(f"{what}: weight", got=got, expected=expected, mend=mend))
 
 
 def _refuse_delays(projection: Projection) -> None:

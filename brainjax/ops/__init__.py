@@ -22,6 +22,8 @@ from ._native import info as info
 from ._native import native_library as native_library
 from ._primitive import check_impl as check_impl
 from ._primitive import varying_alike as varying_alike
+from ._procedural import Procedural as Procedural
+from ._procedural_rows import ProceduralRows as ProceduralRows
 from ._regular import FixedFanOut as FixedFanOut
 from ._regular import Regular as Regular
 from ._rows import Rows as Rows

@@ -34,12 +34,14 @@ class Whole(NamedTuple):
     delay: Any
     target: Any
     weight_at: Any  # the position of each one's weight; `None` where they are in order
+    factor: Any = None  # what the weight of each is multiplied by, if by anything
 
 
 class Connections(abc.ABC):
     """The synapses of a projection in one of the engine's formats."""
 
     format: ClassVar[int]  # as csrc/rows.h numbers them
+    by_row: ClassVar[bool] = False  # whether all synapses at once are more than memory should hold
 
     @property
     @abc.abstractmethod

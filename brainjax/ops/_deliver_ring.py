@@ -39,6 +39,8 @@ from ._primitive import (
     set_transpose,
 )
 
+_ROWS_AT_A_TIME = 64  # that are made anew, in plain JAX
+
 
 def _chunks(args, *lengths):
     """Consecutive pieces of `args` of the given lengths."""
@@ -148,6 +150,19 @@ def _split_pull(args, layout, with_weights):
     return ring, due, head, w_bar, x, w, _rows(args, layout)
 
 
+def _pull_by_row(ring, head, w, row):
+    """What reaches each source, and what would with a weight of 1, a few rows at a time."""
+
+    def of_source(source):
+        found = row.row(source, w, jnp.ones_like(w))
+        seen = ring[jnp.mod(head - 1 + found.delay, ring.shape[0]), found.target]
+        seen = jnp.where(found.valid, seen, 0)
+        return tuple(jnp.sum(given * seen) for given in found.weights)
+
+    sources = jnp.arange(row.num_sources, dtype=jnp.int32)
+    return lax.map(of_source, sources, batch_size=min(_ROWS_AT_A_TIME, row.num_sources))
+
+
 def _pull_one(args, layout, sizes, with_weights):
     ring, due, head, w_bar, x, w, rows = _split_pull(args, layout, with_weights)
     ring = lax.dynamic_update_index_in_dim(ring, due, jnp.mod(head, layout.num_slots), 0)
@@ -155,6 +170,12 @@ def _pull_one(args, layout, sizes, with_weights):
     w_bar = list(w_bar)
     for j, p in enumerate(layout.sources):
         if not rows[j].num_synapses:
+            continue
+        if rows[j].by_row:
+            of, given = _pull_by_row(ring, head, w[j], rows[j])
+            x_bar[p] = x_bar[p] + of
+            if with_weights:
+                w_bar[j] = w_bar[j] + jnp.sum(x[p] * given)
             continue
         all = rows[j].whole()
         at = ... if all.weight_at is None or not w[j].ndim else all.weight_at

@@ -5,6 +5,7 @@ on them, so each sum into a receptor is made on one device, in the order of the 
 split changes no bit. Parts are stacked along a leading axis.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..core import explain
 from ..network import BuiltNetwork, BuiltProjection, NetworkState, Population, ports_of, stored
-from ..ops import History, Ring, Rows, pointers
+from ..ops import History, ProceduralRows, Ring, Rows, pointers
 
 
 def check_divisible(built: BuiltNetwork, num_shards: int) -> None:
@@ -89,6 +90,17 @@ def _padded(parts: list[np.ndarray]) -> list[jax.Array]:
 def _split_projection(
     p: BuiltProjection, size: int, offset: int, num_shards: int
 ) -> list[BuiltProjection]:
+    if isinstance(p.rows, ProceduralRows):  # each device makes what ends on it
+        count = size // num_shards
+        where = [(jnp.int32(offset), jnp.int32(k * count)) for k in range(num_shards)]
+        return [
+            dataclasses.replace(
+                p,
+                rows=dataclasses.replace(p.rows, origin=origin, first=first, count=count),
+                offset=offset,
+            )
+            for origin, first in where
+        ]
     p = stored(p)
     parts = [_part_of(p, size, offset, k, num_shards) for k in range(num_shards)]
     longest_row = max(part.longest_row for part in parts)

@@ -42,6 +42,15 @@ def built():
             bj.Projection("exc", "inh.in", bj.FixedInDegree(10), 40.0, bj.Uniform(0.1, 2.0)),
             bj.Projection("inh", "exc.in", bj.FixedTotalNumber(150), bj.Normal(-80.0, 8.0), 0.8),
             bj.Projection("noise", "exc.jump", bj.FixedOutDegree(5), 0.5, 0.3),
+            bj.Projection("noise", "inh.in", bj.AllToAll(), bj.Normal(9.0, 1.0), 0.4),
+            bj.Projection(
+                "inh",
+                "inh.in",
+                bj.FixedProbability(0.3, autapses=False),
+                bj.Normal(-9.0, 1.0),
+                0.5,
+                procedural=True,
+            ),
         ],
         [
             bj.PoissonInput("exc.in", rate=800.0, weight=30.0),
