@@ -82,7 +82,7 @@ notebooks: .venv/.dev ## Execute every notebook, made small, into build/notebook
 	  echo "$$notebook ran"; \
 	done; echo "$$found notebooks ran"
 
-bench: .venv/.run ## Run the benchmarks
+bench: .venv/.run .venv-oracles/.done .venv-peers/.done ## Run the benchmarks beside their peers
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 oracles: .venv-oracles/.done ## Make the reference traces anew with NEST and Brian2
@@ -113,7 +113,7 @@ test-newest: .venv-newest/.created ## Test the wheel on PYTHON_NEWEST with the n
 	$(REQUIRE_NATIVE) PYTHONSAFEPATH=1 .venv-newest/bin/pytest -q -x $(PYTEST_FLAGS) tests $(ARGS)
 
 clean: ## Remove environments, builds and caches
-	rm -rf .venv .venv-pure .venv-newest .venv-oracles build dist site brainjax/_native
+	rm -rf .venv .venv-pure .venv-newest .venv-oracles .venv-peers build dist site brainjax/_native
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -155,4 +155,9 @@ endef
 .venv-oracles/.done: tests/oracles/requirements.txt
 	$(call venv,.venv-oracles,$(PYTHON))
 	.venv-oracles/bin/pip install $(PIP_FLAGS) -r tests/oracles/requirements.txt
+	@touch $@
+
+.venv-peers/.done: benchmarks/peers/requirements.txt
+	$(call venv,.venv-peers,$(PYTHON))
+	.venv-peers/bin/pip install $(PIP_FLAGS) -r benchmarks/peers/requirements.txt
 	@touch $@

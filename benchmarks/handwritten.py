@@ -51,11 +51,9 @@ def by_hand(built, state) -> tuple[Connections, State, Layout]:
     """The connections, initial state and layout of a built COBA network, for `run`."""
     num_exc, num_inh = (built.populations[n].size for n in ("exc", "inh"))
     size = num_exc + num_inh
-    exc, longest_exc = _rows(built, "exc", "ampa", 0)
-    inh, longest_inh = _rows(built, "inh", "gaba", size)
+    exc, inh = _rows(built, "exc", "ampa", 0), _rows(built, "inh", "gaba", size)
     weights = [built.projections[n].weight for n in ("exc->exc.ampa", "inh->inh.gaba")]
-    longest = longest_exc, longest_inh
-    layout = Layout(1, 2 * size, (0, 1), longest, longest, (0, 1))
+    layout = Layout(1, 2 * size, (0, 1), (0, 1))
     u = jnp.concatenate([state.populations[n].neuron.membrane.u for n in ("exc", "inh")])
     zero, pending = jnp.zeros_like(u), empty_history(layout, (num_exc, num_inh), u.dtype)
     start = State(u, zero, zero, jnp.zeros(size, jnp.int32), zero, pending)
@@ -63,8 +61,8 @@ def by_hand(built, state) -> tuple[Connections, State, Layout]:
     return Connections((exc, inh), tuple(weights), tables), start, layout
 
 
-def _rows(built, source: str, receptor: str, offset: int) -> tuple[Rows, int]:
-    """All synapses of a population, its two projections as one; and the longest row."""
+def _rows(built, source: str, receptor: str, offset: int) -> Rows:
+    """All synapses of a population, its two projections as one."""
     to_exc, to_inh = (built.edges(f"{source}->{n}.{receptor}") for n in ("exc", "inh"))
     pre = np.concatenate([to_exc.pre, to_inh.pre])
     post = np.concatenate([to_exc.post, to_inh.post + built.populations["exc"].size])
@@ -74,7 +72,8 @@ def _rows(built, source: str, receptor: str, offset: int) -> tuple[Rows, int]:
     source_ptr = np.append(0, np.cumsum(counts > 0))
     group_ptr = np.append(0, np.cumsum(counts[counts > 0]))
     arrays = (source_ptr, np.ones(len(group_ptr) - 1), group_ptr, post[order] + offset)
-    return Rows(*(jnp.asarray(a, jnp.int32) for a in arrays)), int(counts.max())
+    longest = int(counts.max())
+    return Rows(*(jnp.asarray(a, jnp.int32) for a in arrays), longest, longest)
 
 
 def _mean(tau: float, dt: float) -> float:

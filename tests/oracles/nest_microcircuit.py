@@ -46,10 +46,10 @@ def psc_of_psp() -> float:
     return C_M * (TAU_M - TAU_S) / (TAU_S * TAU_M * peak)
 
 
-def rates(seed: int) -> dict[str, float]:
-    """Rate of each population, Hz."""
+def create(seed: int, *, scale: float = SCALE, drive: str = "poisson", threads: int = 1) -> dict:
+    """The network in NEST: name to population. `drive` is "poisson", or "dc" for its mean."""
     nest.ResetKernel()
-    nest.set(resolution=0.1, rng_seed=seed, local_num_threads=1)
+    nest.set(resolution=0.1, rng_seed=seed, local_num_threads=threads)
     pairs = np.outer(SIZES, SIZES).astype(float)
     full_number = np.round(np.log(1 - PROBABILITY) / np.log((pairs - 1) / pairs))
     psc = PSP * psc_of_psp()
@@ -57,18 +57,22 @@ def rates(seed: int) -> dict[str, float]:
     weight[0, 2] *= 2
     lost = (weight * full_number / SIZES[:, None] * FULL_RATES).sum(axis=1)
     lost += psc * K_EXT * RATE_EXT
-    current = 0.001 * TAU_S * (1 - np.sqrt(SCALE)) * lost
-    number = np.round(full_number * SCALE * SCALE).astype(int)
-    sizes = np.round(SIZES * SCALE).astype(int)
-    weight, psc = weight / np.sqrt(SCALE), psc / np.sqrt(SCALE)
+    current = 0.001 * TAU_S * (1 - np.sqrt(scale)) * lost
+    number = np.round(full_number * scale * scale).astype(int)
+    sizes = np.round(SIZES * scale).astype(int)
+    weight, psc = weight / np.sqrt(scale), psc / np.sqrt(scale)
+    if drive == "dc":
+        current += 0.001 * TAU_S * psc * K_EXT * scale * RATE_EXT
     populations = []
     for i in range(8):
         neuron = {"C_m": C_M, "tau_m": TAU_M, "tau_syn_ex": TAU_S, "tau_syn_in": TAU_S}
         neuron |= {"t_ref": 2.0, "E_L": -65.0, "V_th": -50.0, "V_reset": -65.0, "I_e": current[i]}
         population = nest.Create("iaf_psc_exp", int(sizes[i]), params=neuron)
         population.V_m = nest.random.normal(V_MEAN[i], V_STD[i])
-        drive = nest.Create("poisson_generator", params={"rate": RATE_EXT * K_EXT[i] * SCALE})
-        nest.Connect(drive, population, syn_spec={"weight": psc, "delay": 1.5})
+        if drive == "poisson":
+            rate = {"rate": RATE_EXT * K_EXT[i] * scale}
+            generator = nest.Create("poisson_generator", params=rate)
+            nest.Connect(generator, population, syn_spec={"weight": psc, "delay": 1.5})
         populations.append(population)
     for i, j in np.argwhere(number):
         w, d = weight[i, j], 1.5 if j % 2 == 0 else 0.75
@@ -83,14 +87,28 @@ def rates(seed: int) -> dict[str, float]:
                 "delay": redraw(normal(mean=d, std=d / 2), min=0.05, max=np.inf),
             },
         )
-    recorders = [nest.Create("spike_recorder", params={"start": 500.0}) for _ in NAMES]
-    for population, recorder in zip(populations, recorders, strict=True):
-        nest.Connect(population, recorder)
+    return dict(zip(NAMES, populations, strict=True))
+
+
+def record(populations: dict, start: float = 0.0) -> dict:
+    """A recorder for each population, from `start` ms on."""
+    recorders = {n: nest.Create("spike_recorder", params={"start": start}) for n in populations}
+    for name, population in populations.items():
+        nest.Connect(population, recorders[name])
+    return recorders
+
+
+def counts(recorders: dict) -> dict[str, int]:
+    """How many spikes each recorder holds."""
+    return {name: recorder.n_events for name, recorder in recorders.items()}
+
+
+def rates(seed: int) -> dict[str, float]:
+    """Rate of each population, Hz."""
+    populations = create(seed)
+    recorders = record(populations, start=500.0)
     nest.Simulate(1500.0)
-    return {
-        name: recorder.n_events / size
-        for name, recorder, size in zip(NAMES, recorders, sizes.tolist(), strict=True)
-    }
+    return {name: number / len(populations[name]) for name, number in counts(recorders).items()}
 
 
 def main() -> None:

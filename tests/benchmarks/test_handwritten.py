@@ -58,8 +58,3 @@ def test_rates_agree(spikes):
     library, by_hand = spikes
     assert len(library) > SIZE / 5
     assert abs(len(library) - len(by_hand)) < 0.02 * len(library)
-
-
-def test_markdown_aligns():
-    table = load("timing").markdown([("a", "b"), ("long", "1.5")])
-    assert table.splitlines() == ["| a    |   b |", "| ---- | --: |", "| long | 1.5 |"]
