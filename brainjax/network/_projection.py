@@ -15,7 +15,7 @@ from ._built import BuiltProjection
 from ._layout import LaidOut, as_rows, lay_out
 from ._network import Projection
 from ._population import Population
-from ._values import delay_steps, weights
+from ._values import delay_steps, one_delay, weights
 
 
 def check_projection(
@@ -85,7 +85,7 @@ def _laid_out(
     rule, same = projection.rule, projection.source == projection.target_population
     values = stream.child("weight")
     if not isinstance(projection.delay, Distribution) and np.ndim(projection.delay) == 0:
-        delay = delay_steps(projection, 1, dt, stream)
+        delay = one_delay(projection, dt)
         if counted := _counted(projection, sizes, same, delay, offset):
             weight = weights(projection, counted.num_weights, values)
             if callable(weight):
@@ -118,7 +118,7 @@ def _made_anew(
     projection: Projection, sizes: tuple[int, int], offset: int, dt: float, stream: HostStream
 ) -> tuple[LaidOut, Any]:
     """The numbers from which synapses are made, and the weight of all."""
-    delay, weight = delay_steps(projection, 1, dt, stream), projection.weight
+    delay, weight = one_delay(projection, dt), projection.weight
     matrix = procedural(
         projection.rule,
         *sizes,
@@ -128,15 +128,25 @@ def _made_anew(
     table = np.zeros((0, 4), float_dtype())
     if isinstance(weight, Distribution):
         table, weight = quantile_table(weight, float_dtype()), 1.0
-    integers = (jnp.asarray(n, jnp.int32) for n in (delay, offset, 0))
-    arrays = map(jnp.asarray, (matrix.words, matrix.where, table))
-    made = ProceduralRows(*integers, *arrays, matrix.shape, sizes[1], matrix.num_synapses)
+    made = ProceduralRows(
+        delay=jnp.asarray(delay, jnp.int32),
+        origin=jnp.asarray(offset, jnp.int32),
+        first=jnp.zeros((), jnp.int32),
+        words=jnp.asarray(matrix.words),
+        where=jnp.asarray(matrix.where),
+        table=jnp.asarray(table),
+        shape=matrix.shape,
+        count=sizes[1],
+        number=matrix.num_synapses,
+    )
     return LaidOut(made, None, delay), as_leaf(weight)
 
 
-def _counted(projection: Projection, sizes, same: bool, delay, offset: int):
+def _counted(
+    projection: Projection, sizes: tuple[int, int], same: bool, steps: int, offset: int
+) -> Regular | ConvolutionFormat | None:
     """The synapses without a list of them, where the rule allows it."""
-    delay, origin = jnp.asarray(delay, jnp.int32), jnp.asarray(offset, jnp.int32)
+    delay, origin = jnp.asarray(steps, jnp.int32), jnp.asarray(offset, jnp.int32)
     rule = projection.rule
     if isinstance(rule, Convolution):
         where = rule.shape, rule.kernel, rule.outputs, rule.strides, rule.edges

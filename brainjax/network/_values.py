@@ -47,6 +47,13 @@ def delay_steps(projection: Projection, count: int, dt: float, stream: HostStrea
     return _listed(projection, steps)
 
 
+def one_delay(projection: Projection, dt: float) -> int:
+    """The delay of all synapses, in steps, where it is one number."""
+    steps = delay_steps(projection, 1, dt, HostStream((0, 0)))
+    assert isinstance(steps, int), "the caller looked"
+    return steps
+
+
 _SHORT = "Use dt, or a smaller dt."
 
 

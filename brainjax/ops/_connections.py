@@ -84,7 +84,11 @@ class OneDelay(Connections):
     """A format whose sources all have `fan_out` synapses, over one delay `delay` in steps."""
 
     delay: Any
-    fan_out: int
+
+    @property
+    @abc.abstractmethod
+    def fan_out(self) -> int:
+        """How many places for synapses the row of a source has."""
 
     @property
     def num_synapses(self) -> int:
@@ -96,7 +100,8 @@ class OneDelay(Connections):
 
     def groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not self.fan_out:
-            return (np.empty(0, np.int64),) * 3
+            none = np.empty(0, np.int64)
+            return none, none, none
         source = np.arange(self.num_sources)
         return source, np.full_like(source, self.delay), np.full_like(source, self.fan_out)
 

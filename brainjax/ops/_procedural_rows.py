@@ -43,6 +43,10 @@ class ProceduralRows(OneDelay):
         return self.shape.num_pre
 
     @property
+    def fan_out(self) -> int:
+        return self.shape.longest
+
+    @property
     def num_synapses(self) -> int:
         return self.number
 
@@ -55,14 +59,14 @@ class ProceduralRows(OneDelay):
         return (self.count, self.shape.longest, *self.shape.numbers().tolist())
 
     def row(self, source, *weights) -> Row:
-        position = jnp.arange(self.shape.longest, dtype=jnp.int32)
+        position = jnp.arange(self.fan_out, dtype=jnp.int32)
         valid, target, factor = self._synapses(source, position)
         given = [w if factor is None else w * factor for w in weights]
         return Row(valid, self.delay, target, given)
 
     def whole(self) -> Whole:
-        number = jnp.arange(self.num_sources * self.shape.longest, dtype=jnp.int32)
-        source, position = jnp.divmod(number, max(self.shape.longest, 1))
+        number = jnp.arange(self.num_sources * self.fan_out, dtype=jnp.int32)
+        source, position = jnp.divmod(number, max(self.fan_out, 1))
         valid, target, factor = self._synapses(source, position)
         return Whole(source, valid, self.delay, target, jnp.zeros_like(source), factor)
 

@@ -18,10 +18,15 @@ class _Counted(OneDelay):
     """The weight of the k-th synapse of source i is number `i * fan_out + k`."""
 
     num_pre: int
+    per_source: int
 
     @property
     def num_sources(self) -> int:
         return self.num_pre
+
+    @property
+    def fan_out(self) -> int:
+        return self.per_source
 
     @property
     def num_weights(self) -> int:
@@ -47,15 +52,15 @@ class _Counted(OneDelay):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Regular(_Counted):
-    """Source i reaches the accumulators `origin + stride * i` and the `fan_out - 1` behind it.
+    """Source i reaches the accumulators `origin + stride * i` and the `per_source - 1` behind it.
 
-    With a `stride` of 0 that is a dense matrix; with 1 and a `fan_out` of 1, one to one.
+    With a `stride` of 0 that is a dense matrix; with 1 and a `per_source` of 1, one to one.
     """
 
     delay: Int[Array, ""]  # steps
     origin: Int[Array, ""]
     num_pre: int = field(metadata=_STATIC)  # the size of the source population
-    fan_out: int = field(metadata=_STATIC)
+    per_source: int = field(metadata=_STATIC)  # synapses
     stride: int = field(metadata=_STATIC)
 
     format = 1
@@ -71,12 +76,12 @@ class Regular(_Counted):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class FixedFanOut(_Counted):
-    """Every source has `fan_out` synapses; their targets are stored, one source after the other."""
+    """Every source has `per_source` synapses; their targets are stored, source by source."""
 
     delay: Int[Array, ""]  # steps
     target: Int[Array, " synapses"]  # accumulator of the network
     num_pre: int = field(metadata=_STATIC)  # the size of the source population
-    fan_out: int = field(metadata=_STATIC)
+    per_source: int = field(metadata=_STATIC)  # synapses
 
     format = 2
 

@@ -106,17 +106,23 @@ def _split_projection(
     longest_row = max(part.longest_row for part in parts)
     longest_group = max(part.longest_group for part in parts)
     # Groups that a shard lacks are empty ones at its end, so that pointers stay ascending.
-    rows = []
-    for i in range(4):
-        arrays = [part.rows[i] for part in parts]
-        if i == 2:
-            longest = max(map(len, arrays))
-            arrays = [np.append(a, np.full(longest - len(a), a[-1])) for a in arrays]
-        rows.append(_padded(arrays))
+    source_ptr, group_delay, group_ptr, target = (
+        [part.rows[i] for part in parts] for i in range(4)
+    )
+    longest = max(map(len, group_ptr))
+    group_ptr = [np.append(a, np.full(longest - len(a), a[-1])) for a in group_ptr]
+    padded = [_padded(arrays) for arrays in (source_ptr, group_delay, group_ptr, target)]
     chosen = _padded([part.synapses for part in parts])
     return [
         BuiltProjection(
-            rows=Rows(*(rows[i][k] for i in range(4)), longest_row, longest_group),
+            rows=Rows(
+                source_ptr=padded[0][k],
+                group_delay=padded[1][k],
+                group_ptr=padded[2][k],
+                target=padded[3][k],
+                longest_row=longest_row,
+                longest_group=longest_group,
+            ),
             weight=p.weight[chosen[k]] if p.weight.ndim else p.weight,
             source=p.source,
             target=p.target,
