@@ -34,6 +34,7 @@ from .network import Network as Network
 from .network import NetworkState as NetworkState
 from .network import Population as Population
 from .network import Projection as Projection
+from .network import TrainableDelay as TrainableDelay
 from .network import build as build
 from .neurons import LIF as LIF
 from .neurons import ArcTan as ArcTan

@@ -15,3 +15,4 @@ from ._population import Population as Population
 from ._population import PopulationInput as PopulationInput
 from ._population import PopulationState as PopulationState
 from ._projection import stored as stored
+from ._trainable_delay import TrainableDelay as TrainableDelay

@@ -83,7 +83,8 @@ def build(network: Network, *, dt: float, key: Array, impl: str = "auto") -> Bui
         impl=impl,
     )
     rows = [p.rows for p in projections.values()]
-    if any(map(is_traced, jax.tree.leaves(rows))):  # inside jit, where only a ring is of use
+    trained = any(p.delay is not None for p in projections.values())
+    if trained or any(map(is_traced, jax.tree.leaves(rows))):  # only a ring is of use
         return built
     return dataclasses.replace(built, tables=group_tables(rows, built.layout.sources))
 

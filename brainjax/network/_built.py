@@ -1,5 +1,6 @@
 """A network that can be run: connections laid out, one step of everything a pure function."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -28,11 +29,14 @@ from ..ops import (
     History,
     Layout,
     Ring,
+    Rows,
     deliver,
     empty_history,
     empty_ring,
+    fence,
 )
 from ..stimuli import Stimulus
+from ._interpolate import interpolated
 from ._layout import Edges, edges_of
 from ._population import Population, PopulationInput, PopulationState, add_input
 from ._summary import summarise
@@ -48,11 +52,21 @@ class BuiltProjection(eqx.Module):
     target: str = eqx.field(static=True)
     offset: int = eqx.field(static=True)  # of the target receptor among the accumulators
     longest_delay: int = eqx.field(static=True)
+    delay: Float[Array, " synapses"] | None = None  # ms, where delays are trained
 
     @property
     def num_synapses(self) -> int:
         """How many synapses there are."""
         return self.rows.num_synapses
+
+    def resolved(self, dt: float) -> "BuiltProjection":
+        """The projection as the delivery op takes it, for a loop with steps of `dt` ms."""
+        if self.delay is None:
+            return self
+        assert isinstance(self.rows, Rows), "made by lay_out_trainable"
+        at = self.delay, dt, self.longest_delay
+        rows, weight = fence(interpolated(self.rows, self.weight, *at))
+        return dataclasses.replace(self, rows=rows, weight=weight, delay=None)
 
     @property
     def flat_weight(self) -> Float[Array, "..."]:
@@ -165,6 +179,12 @@ class BuiltNetwork(Dynamics):
             self.populations[n].size for n in (held.source, held.target.partition(".")[0])
         )
         return jnp.zeros(shape, weight.dtype).at[edges.pre, edges.post].add(weight)
+
+    def delays(self, projection: str) -> Float[Array, " synapses"]:
+        """The delays of a projection, ms, in the order of `edges`; as trained, where they are."""
+        held = self._projection(projection)
+        edges, order, _ = edges_of(held.rows, held.offset)
+        return jnp.asarray(edges.delay * self.dt) if held.delay is None else held.delay[order]
 
     def canonical(self, projection: str, values: Array) -> Array:
         """Values of weights as the engine holds them (a gradient, say) in the order of `edges`.
@@ -310,8 +330,16 @@ class BuiltNetwork(Dynamics):
         """
         del at
         input = dict(input or {})
-        state, _ = self.advance(state, input, self.slack(), self.prepare(state, input))
+        built = self.resolved()
+        state, _ = built.advance(state, input, built.slack(), built.prepare(state, input))
         return state, state.spikes
+
+    def resolved(self) -> "BuiltNetwork":
+        """The network for a loop: delays that are trained become weights, once."""
+        if all(p.delay is None for p in self.projections.values()):
+            return self
+        projections = {n: p.resolved(self.dt) for n, p in self.projections.items()}
+        return dataclasses.replace(self, projections=projections)
 
     def prepare(self, state: NetworkState, input: Mapping[str, Array]) -> dict[str, Callable]:
         """The steps of the populations, for a loop that begins at `state` with such input."""
@@ -383,6 +411,8 @@ def _init_state(built: BuiltNetwork, key, initial, history: bool) -> NetworkStat
         n: p.init_state(stream=p.stream(words, n), initial=initial.get(n))
         for n, p in built.populations.items()
     }
+    # Trained delays move from step to step; a ring is indifferent to that.
+    history = history and all(p.delay is None for p in built.projections.values())
     sizes = tuple(built.populations[n].size for n in built.sources)
     empty = (
         empty_history(built.layout, sizes, dtype) if history else empty_ring(built.layout, dtype)

@@ -37,6 +37,7 @@ class LaidOut(NamedTuple):
     rows: Connections
     values: np.ndarray | None  # (synapses,), those given, in row order
     longest_delay: int  # steps
+    delay: Any = None  # (synapses,), ms, where delays are trained
 
 
 def lay_out(

@@ -25,6 +25,7 @@ from ._build import check_dt
 from ._network import Network, Projection
 from ._population import Population
 from ._summary import num_bytes
+from ._trainable_delay import TrainableDelay
 
 _INDEX = 4  # bytes of a target, and of each number of a group
 _SAMPLE = 1 << 18  # delays that stand for their distribution
@@ -108,7 +109,13 @@ def _expected(
     num_post = populations[projection.target_population].size
     same = projection.source == projection.target_population
     synapses = rule.expected_number(num_pre, num_post, same=same)
-    delay = projection.delay
+    delay: Any = projection.delay
+    each = isinstance(projection.weight, Distribution) or np.ndim(projection.weight) > 0
+    number = np.dtype(float_dtype()).itemsize
+    if isinstance(delay, TrainableDelay):
+        longest = math.ceil(delay.longest / dt) + 1
+        built = _INDEX * (3 * synapses + num_pre + 2) + number * synapses * (1 + each)
+        return _Held(synapses, 0.0, 1, longest, built, 16 * synapses, 16 * synapses)
     if isinstance(delay, Distribution):
         steps = steps_of(delay, min(math.ceil(synapses), _SAMPLE))
     else:
@@ -126,8 +133,7 @@ def _expected(
         return _Held(synapses, num_pre, int(steps.min()), int(steps.max()), pointers, 0.0, pointers)
     one_delay = not isinstance(delay, Distribution) and np.ndim(delay) == 0
     weights = math.prod(rule.kernel) if isinstance(rule, Convolution) else synapses
-    each = isinstance(projection.weight, Distribution) or np.ndim(projection.weight) > 0
-    built = float(np.dtype(float_dtype()).itemsize * (weights if each else 1))
+    built = float(number * (weights if each else 1))
     if one_delay and (
         isinstance(rule, Convolution) or rule.regular(num_pre, num_post, same=same) is not None
     ):

@@ -11,6 +11,7 @@ from ..connect import Convolution, Distribution, Rule
 from ..core import explain, is_traced, near_miss
 from ..stimuli import Source, Stimulus, check_target
 from ._population import Population
+from ._trainable_delay import TrainableDelay
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Projection:
     - `weight`: a number for all synapses, a distribution, or one number per synapse in canonical
       order (by pre, then post), or the kernel of a `Convolution`; in the receptor's unit: pA, nS,
       or mV.
-    - `delay`: likewise, in ms. A number must be a multiple of dt, and at least dt: anything else is
-      refused. Drawn delays are rounded to the nearest multiple; one below dt is refused.
+    - `delay`: likewise, in ms, or a `TrainableDelay`. A number must be a multiple of dt, and at
+      least dt: anything else is refused. Drawn delays are rounded to the nearest multiple; one
+      below dt is refused.
     - `name`: how weights and records call it; `"source->target"` if not given.
     - `procedural`: whether synapses are made anew for every spike and not stored: memory is in
       proportion to neurons, and a spike costs some nanoseconds more a synapse. The weight is a
@@ -76,7 +78,7 @@ class Projection:
 
 
 def _check_numbers(what: str, value: Any, most_axes: int) -> None:
-    if isinstance(value, Distribution) or is_traced(value):
+    if isinstance(value, Distribution | TrainableDelay) or is_traced(value):
         return
     if isinstance(value, (bool, str)) or value is None:
         raise TypeError(explain(what, got=value, expected="a number, an array or a distribution"))

@@ -15,6 +15,7 @@ from ._built import BuiltProjection
 from ._layout import LaidOut, as_rows, lay_out
 from ._network import Projection
 from ._population import Population
+from ._trainable_delay import TrainableDelay, lay_out_trainable
 from ._values import delay_steps, one_delay, weights
 
 
@@ -30,7 +31,7 @@ def check_projection(
         raise type(error)(f"Projection '{projection.name}': {error}") from None
     if projection.procedural:
         _check_procedural(projection)
-    if isinstance(projection.delay, Distribution):
+    if isinstance(projection.delay, Distribution | TrainableDelay):
         if isinstance(projection.rule, Convolution):
             _refuse_delays(projection)
         return
@@ -64,6 +65,7 @@ def build_projection(
         target=projection.target,
         offset=offset,
         longest_delay=laid.longest_delay,
+        delay=laid.delay,
     )
 
 
@@ -84,7 +86,8 @@ def _laid_out(
     """The synapses, and their weights in the engine's order."""
     rule, same = projection.rule, projection.source == projection.target_population
     values = stream.child("weight")
-    if not isinstance(projection.delay, Distribution) and np.ndim(projection.delay) == 0:
+    several = isinstance(projection.delay, Distribution | TrainableDelay)
+    if not several and np.ndim(projection.delay) == 0:
         delay = one_delay(projection, dt)
         if counted := _counted(projection, sizes, same, delay, offset):
             weight = weights(projection, counted.num_weights, values)
@@ -94,8 +97,15 @@ def _laid_out(
                 weight = weight.reshape(rule.kernel)
             return LaidOut(counted, None, delay), weight
     begin, post = _drawn(rule, sizes, stream.child("rule"), same)
-    delay = delay_steps(projection, post.size, dt, stream.child("delay"))
     weight = weights(projection, post.size, values)
+    if isinstance(projection.delay, TrainableDelay):
+        what = f"Projection '{projection.name}'"
+        at = begin, post, offset, dt, stream.child("delay"), what
+        laid = lay_out_trainable(projection.delay, *at)
+        if callable(weight):
+            weight = jnp.asarray(weight(0, post.size), float_dtype())
+        return laid, weight
+    delay = delay_steps(projection, post.size, dt, stream.child("delay"))
     if callable(weight):
         laid = lay_out(begin, post, offset, delay, weight, float_dtype())
         return laid, jnp.asarray(laid.values, float_dtype())
@@ -164,7 +174,7 @@ def _check_procedural(projection: Projection) -> None:
     """Raise `ValueError` for values that synapses which are not stored cannot have."""
     what = f"Projection '{projection.name}'"
     mend = "Leave procedural=False to store the synapses."
-    if isinstance(projection.delay, Distribution) or np.ndim(projection.delay):
+    if isinstance(projection.delay, Distribution | TrainableDelay) or np.ndim(projection.delay):
         got, expected = "one for each synapse", "one number, since synapses are not stored"
         raise ValueError(explain(f"{what}: delay", got=got, expected=expected, mend=mend))
     if not isinstance(projection.weight, Distribution) and np.ndim(projection.weight):

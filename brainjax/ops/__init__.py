@@ -10,6 +10,7 @@ from ._deliver import as_ring as as_ring
 from ._deliver import deliver as deliver
 from ._deliver import empty_history as empty_history
 from ._deliver import empty_ring as empty_ring
+from ._fence import fence as fence
 from ._group_table import group_tables as group_tables
 from ._group_table import is_worth_a_table as is_worth_a_table
 from ._group_table import table_size as table_size

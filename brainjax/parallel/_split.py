@@ -101,6 +101,15 @@ def _split_projection(
             )
             for origin, first in where
         ]
+    if p.delay is not None:
+        raise NotImplementedError(
+            explain(
+                "parallel.rollout: a projection's delay",
+                got="a TrainableDelay",
+                expected="delays that are fixed: several devices do not train them yet",
+                mend="Use brainjax.rollout on one device.",
+            )
+        )
     p = stored(p)
     parts = [_part_of(p, size, offset, k, num_shards) for k in range(num_shards)]
     longest_row = max(part.longest_row for part in parts)

@@ -78,6 +78,7 @@ def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[Networ
 
     `recorders` are what `check_rollout` makes of `record`; `checkpoint` is as of `rollout`.
     """
+    built = built.resolved()
     if isinstance(state.pending, History):
         state = state._replace(pending=_ring_of(built, state.pending, state.steps))
 

@@ -159,6 +159,7 @@ def _new_state(built: BuiltNetwork, key) -> NetworkState:
 @eqx.filter_jit
 def _run_chunk(built: BuiltNetwork, recorders, state: NetworkState, inputs, num_steps, chunk: int):
     """`num_steps` (traced, at most `chunk`) steps; also which populations are still finite."""
+    built = built.resolved()
     slack = built.slack()
     steps = built.prepare(state, {k: v[0] for k, v in inputs.items()})
 
