@@ -3,18 +3,25 @@
 // A program names a kernel by the digest of its IR and carries the IR. The table below turns digests
 // into addresses; what it lacks it asks Python for. Kernels are never freed.
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
-#include "batch.h"
+#include "share.h"
+#include "xla/ffi/api/ffi.h"
 
 namespace brainjax {
 namespace {
 
-using Kernel = void (*)(void** arguments, int64_t size);
+namespace ffi = xla::ffi;
+
+// Works on the neurons from `begin` to before `end`.
+using Kernel = void (*)(void** arguments, int64_t begin, int64_t end);
 using Resolver = void* (*)(const char* digest, const char* ir);
 
 constexpr size_t kDigest = 64;
@@ -74,49 +81,99 @@ ffi::Error unknown(std::string_view digest) {
                         "program is loaded");
 }
 
-ffi::Error load(int64_t, std::string_view digest, std::string_view ir) {
-  if (digest.size() != kDigest) return ffi::Error::InvalidArgument("brainjax: not a digest");
+// What a call says beside its buffers, in the order of its attributes, which is alphabetical.
+struct Settings {
+  int64_t rank;  // of the batch
+  int64_t cost;  // instructions a neuron
+  std::string_view digest, ir;
+  int64_t size;  // neurons
+};
+
+ffi::Error load(int64_t rank, int64_t cost, std::string_view digest, std::string_view ir,
+                int64_t size) {
+  if (digest.size() != kDigest || rank < 0 || cost < 0 || size < 0) {
+    return ffi::Error::InvalidArgument("brainjax: a damaged call of a compiled step");
+  }
   return resolve(digest, ir) ? ffi::Error::Success() : unknown(digest);
 }
 
-ffi::Error map_neurons(ffi::RemainingArgs remaining, ffi::RemainingRets results, int64_t rank,
-                       std::string_view digest, std::string_view ir) {
-  const Kernel kernel = kernel_of(digest, ir);
-  if (!kernel) return unknown(digest);
-  const size_t num_args = remaining.size(), count = num_args + results.size();
-  const auto buffer = [&](size_t i) -> ffi::AnyBuffer {
-    return i < num_args ? *remaining.get<ffi::AnyBuffer>(i)
-                        : **results.get<ffi::AnyBuffer>(i - num_args);
+// `load` has checked number, names and types of the attributes: a program is loaded before it runs.
+Settings settings(const XLA_FFI_Attrs& attrs) {
+  const auto number = [&](int i) {
+    return *static_cast<int64_t*>(static_cast<XLA_FFI_Scalar*>(attrs.attrs[i])->value);
   };
-  // A call is short: it must not allocate.
-  std::array<void*, 128> few;
-  std::vector<void*> many(count > few.size() ? count : 0);
-  void** pointers = many.empty() ? few.data() : many.data();
-  int64_t size = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const ffi::AnyBuffer x = buffer(i);
-    pointers[i] = x.untyped_data();
-    const auto dims = x.dimensions();
-    if (size != 0 || static_cast<int64_t>(dims.size()) <= rank) continue;
-    size = 1;
-    for (size_t d = rank; d < dims.size(); ++d) size *= dims[d];
-  }
-  if (rank == 0) {
-    kernel(pointers, size);
-    return ffi::Error::Success();
-  }
-  const auto args = operands(remaining), rets = operands(results);
-  Batch batch(rank, rets[0]);
-  for (int64_t e = 0; e < batch.size(); ++e) {
-    batch.go_to(e);
-    for (size_t i = 0; i < count; ++i) {
-      const Operand& x = i < num_args ? args[i] : rets[i - num_args];
-      pointers[i] = batch.at<char>(x, x.item);
-    }
-    kernel(pointers, size);
-  }
-  return ffi::Error::Success();
+  const auto text = [&](int i) {
+    const auto* span = static_cast<XLA_FFI_ByteSpan*>(attrs.attrs[i]);
+    return std::string_view(span->ptr, span->len);
+  };
+  return {number(0), number(1), text(2), text(3), number(4)};
 }
+
+// The buffers of a call, operands and then results. XLA's C++ interface would decode them one by one.
+struct Buffers {
+  const XLA_FFI_Args& args;
+  const XLA_FFI_Rets& rets;
+
+  int64_t size() const { return args.size + rets.size; }
+  const XLA_FFI_Buffer& operator[](int64_t i) const {
+    return *static_cast<XLA_FFI_Buffer*>(i < args.size ? args.args[i] : rets.rets[i - args.size]);
+  }
+};
+
+int64_t product(const int64_t* dims, int64_t rank) {
+  int64_t n = 1;
+  for (int64_t i = 0; i < rank; ++i) n *= dims[i];
+  return n;
+}
+
+// Where an example lies in a buffer, which has length one along the axes that it does not vary over.
+void* at(const XLA_FFI_Buffer& x, int64_t example, const int64_t* batch, int64_t rank) {
+  int64_t stride = product(x.dims + rank, x.rank - rank), offset = 0;
+  for (int64_t i = rank - 1; i >= 0; --i) {
+    if (x.dims[i] != 1) offset += example % batch[i] * stride;
+    example /= batch[i];
+    stride *= x.dims[i];
+  }
+  const auto item = ffi::ByteWidth(static_cast<ffi::DataType>(x.dtype));
+  return static_cast<char*>(x.data) + offset * static_cast<int64_t>(item);
+}
+
+// Instructions: 100 of them take about a nanosecond where vectors have 512 bits, and to hand work to
+// another thread takes 1 to 3 us: `make bench ARGS="--rows lif"` has one thread beside two.
+constexpr int64_t kShareFrom = 2'000'000;  // of a call
+constexpr int64_t kBlockCost = 500'000;    // of what a thread takes at a time
+constexpr int64_t kLane = 64;  // blocks begin at multiples of it: vectors cover the same neurons
+
+void map_neurons(Kernel kernel, const Settings& call, const Buffers& buffers,
+                 const XLA_FFI_CallFrame& frame) {
+  const int64_t* batch = buffers[buffers.size() - 1].dims;  // a result has all examples
+  const int64_t examples = product(batch, call.rank);
+  const auto work = [&](int64_t example, int64_t begin, int64_t end) {
+    // A call is short: it must not allocate.
+    std::array<void*, 64> few;
+    std::vector<void*> many(buffers.size() > 64 ? buffers.size() : 0);
+    void** pointers = many.empty() ? few.data() : many.data();
+    for (int64_t i = 0; i < buffers.size(); ++i) {
+      const XLA_FFI_Buffer& x = buffers[i];
+      pointers[i] = call.rank ? at(x, example, batch, call.rank) : x.data;
+    }
+    kernel(pointers, begin, end);
+  };
+  const int64_t neurons = (kBlockCost / (call.cost + 1) / kLane + 1) * kLane;  // of a block
+  const int64_t blocks = std::max<int64_t>(1, (call.size + neurons - 1) / neurons);
+  if (examples * call.size * call.cost < kShareFrom) {
+    for (int64_t e = 0; e < examples; ++e) work(e, 0, call.size);
+    return;
+  }
+  ffi::DiagnosticEngine unused;
+  auto pool = *ffi::CtxDecoding<ffi::ThreadPool>::Decode(frame.api, frame.ctx, unused);
+  share(pool, examples * blocks, [&](int64_t i) {
+    const int64_t begin = i % blocks * neurons;
+    work(i / blocks, begin, std::min(begin + neurons, call.size));
+  });
+}
+
+ffi::Error described() { return ffi::Error::Success(); }
 
 }  // namespace
 }  // namespace brainjax
@@ -134,12 +191,18 @@ extern "C" void brainjax_add_kernel(const char* digest, void* kernel) {
 XLA_FFI_DEFINE_HANDLER_SYMBOL(MapLoad, brainjax::load,
                               xla::ffi::Ffi::BindInstantiate()
                                   .Attr<int64_t>("batch")
+                                  .Attr<int64_t>("cost")
                                   .Attr<std::string_view>("digest")
-                                  .Attr<std::string_view>("ir"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(Map, brainjax::map_neurons,
-                              xla::ffi::Ffi::Bind()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attr<int64_t>("batch")
-                                  .Attr<std::string_view>("digest")
-                                  .Attr<std::string_view>("ir"));
+                                  .Attr<std::string_view>("ir")
+                                  .Attr<int64_t>("size"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(MapDescribe, brainjax::described, xla::ffi::Ffi::Bind());
+
+extern "C" XLA_FFI_Error* Map(XLA_FFI_CallFrame* frame) {
+  const XLA_FFI_Extension_Base* extension = frame->extension_start;
+  if (extension && extension->type == XLA_FFI_Extension_Metadata) return MapDescribe(frame);
+  const auto call = brainjax::settings(frame->attrs);
+  const auto kernel = brainjax::kernel_of(call.digest, call.ir);
+  if (!kernel) return xla::ffi::internal::CreateError(frame->api, brainjax::unknown(call.digest));
+  brainjax::map_neurons(kernel, call, {frame->args, frame->rets}, *frame);
+  return nullptr;
+}

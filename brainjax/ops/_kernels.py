@@ -9,6 +9,7 @@ import ctypes
 import functools
 import hashlib
 import importlib.util
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ import jax
 
 from ._llvm import ABI_VERSION, Untranslatable
 from ._native import native_library
-from ._translate import translate
+from ._objects import keep, load
+from ._translate import Translation, translate
 
 _LOCK = threading.Lock()
 _CONFIG: Any = jax.config  # JAX makes its options at run time: type checkers do not see them
@@ -34,35 +36,41 @@ class _Compiler:
     """LLVM for this machine; what it has compiled stays."""
 
     def __init__(self):
+        import llvmlite
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self._llvm = llvm
+        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
         target = llvm.Target.from_default_triple()
-        self._machine = target.create_target_machine(
-            cpu=llvm.get_host_cpu_name(),
-            features=llvm.get_host_cpu_features().flatten(),
-            opt=3,
-            jit=True,
-        )
+        self._machine = target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+        version = (llvmlite.__version__, llvm.llvm_version_info, target.triple, ABI_VERSION)
+        self._target = f"{version} {cpu} {features}"
         # The engine owns a machine of its own, and a module to begin with.
         empty = llvm.parse_assembly("")
         self._engine = llvm.create_mcjit_compiler(empty, self._machine)
 
     def __call__(self, kernel: Kernel) -> int:
         """The address of the compiled kernel."""
+        name, key = f"brainjax_{kernel.digest}", f"{kernel.digest} {self._target}"
+        code = load(key)
+        if code is None:
+            code = self._compile(kernel.ir.replace("@kernel(", f"@{name}("))
+            keep(key, code)
+        self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        return self._engine.get_function_address(name)
+
+    def _compile(self, ir: str) -> bytes:
         llvm = self._llvm
-        name = f"brainjax_{kernel.digest}"
-        module = llvm.parse_assembly(kernel.ir.replace("@kernel(", f"@{name}("))
+        module = llvm.parse_assembly(ir)
         module.verify()
         options = llvm.create_pipeline_tuning_options(speed_level=3)
         options.loop_vectorization = True
         passes = llvm.create_pass_builder(self._machine, options)
         passes.getModulePassManager().run(module, passes)
-        self._engine.add_module(module)
-        self._engine.finalize_object()
-        return self._engine.get_function_address(name)
+        return self._machine.emit_object(module)
 
 
 @functools.cache
@@ -103,25 +111,34 @@ def connect(library: ctypes.CDLL) -> None:
     library.brainjax_set_resolver(ctypes.cast(_resolve, ctypes.c_void_p))
 
 
+class Compiled(NamedTuple):
+    """A step as a compiled loop, and how it is called."""
+
+    kernel: Kernel
+    call: Translation
+
+
 @functools.cache
-def _made(f: Callable, avals: tuple[Any, ...], x64: bool) -> Kernel | str:
+def _made(
+    f: Callable, avals: tuple[Any, ...], bundles: tuple[Any, ...], x64: bool
+) -> Compiled | str:
     del x64  # a part of the key: what is traced may depend on it
     if reason := no_compiler():
         return reason
     try:
-        closed = jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, avals))
-        kernel = _named(translate(closed))
+        call = translate(jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, avals)), bundles)
+        kernel = _named(call.ir)
         library: Any = native_library()
         library.brainjax_add_kernel(kernel.digest.encode(), _address(kernel))
     except Untranslatable as reason:
         return str(reason)
     except RuntimeError as error:
         return f"LLVM refused it: {error}"
-    return kernel
+    return Compiled(kernel, call)
 
 
-# The steps that were lowered in this process: what runs them.
-_SEEN: dict[str, str] = {}
+# The steps that were lowered in this process, and what runs them: a step may have several kernels.
+_SEEN: dict[str, set[str]] = {}
 
 
 def name_of(f: Callable) -> str:
@@ -130,17 +147,22 @@ def name_of(f: Callable) -> str:
     return getattr(owner, "name", None) or getattr(f, "__name__", None) or type(f).__name__
 
 
-def kernel_of(f: Callable, avals: tuple[Any, ...]) -> Kernel | None:
+def compiled(f: Callable, avals: tuple[Any, ...], bundles: tuple[Any, ...]) -> Compiled | None:
     """The compiled loop of `f`, or `None` where XLA must run it.
 
     **Arguments:**
 
     - `f`: a hashable function of flat arrays.
     - `avals`: the types of its operands.
+    - `bundles`: as of `translate`.
     """
-    made = _made(f, avals, bool(_CONFIG.jax_enable_x64))
-    _SEEN[name_of(f)] = "native" if isinstance(made, Kernel) else f"jax: {made}"
-    return made if isinstance(made, Kernel) else None
+    made = _made(f, avals, bundles, bool(_CONFIG.jax_enable_x64))
+    runs = (
+        f"native, kernel {made.kernel.digest[:8]}" if isinstance(made, Compiled) else f"jax: {made}"
+    )
+    size = max((math.prod(x.shape) for x in avals), default=0)
+    _SEEN.setdefault(f"{name_of(f)}, {size} neurons", set()).add(runs)
+    return made if isinstance(made, Compiled) else None
 
 
 def native_steps() -> dict[str, str]:
@@ -148,7 +170,10 @@ def native_steps() -> dict[str, str]:
 
     **Returns:**
 
-    The name of a step to `"native"`, or to `"jax: "` and the reason. Steps with `impl="jax"` and
-    those of programs that are sharded automatically are not looked at, and not listed.
+    The name of a step and its number of neurons, as `"LIF, 3200 neurons"`, to `"native, kernel "`
+    and the beginning of its digest, or to `"jax: "` and the reason; several of these if steps of
+    that name and size differ. Steps that share a kernel are the same computation. Those with
+    `impl="jax"` and those of programs that are sharded automatically are not looked at, and not
+    listed.
     """
-    return dict(_SEEN)
+    return {name: "; ".join(sorted(runs)) for name, runs in _SEEN.items()}

@@ -105,21 +105,44 @@ def lower_natively(
     **Arguments:**
 
     - `attributes`: maps the types of the operands and the parameters of a call to the attributes of
-      the handler, or to `None` where there is no native implementation of this call.
+      the handler.
     - `aliases`: maps the same to `{operand: result}`, the buffers that are updated in place.
     """
+
+    def native(avals_in, avals_out, **params):
+        inside = aliases(avals_in, **params)
+        call = jax.ffi.ffi_lowering(target, operand_output_aliases=inside)
+        return functools.partial(call, **attributes(avals_in, **params))
+
+    _lower_on_cpu(primitive, reference, native)
+
+
+def lower_to_calls(primitive: Primitive, reference: Callable, native: Callable) -> None:
+    """Lower `primitive` on the CPU to a function that calls handlers, where that is safe.
+
+    **Arguments:**
+
+    - `native`: maps the types of the operands, those of the results, and the parameters of a call
+      to a function in JAX, or to `None` where there is no native implementation of this call.
+    """
+
+    def lowered(avals_in, avals_out, **params):
+        f = native(avals_in, avals_out, **params)
+        return f and mlir.lower_fun(f, multiple_results=True)
+
+    _lower_on_cpu(primitive, reference, lowered)
+
+
+def _lower_on_cpu(primitive: Primitive, reference: Callable, native: Callable) -> None:
     plain = mlir.lower_fun(reference, multiple_results=True)
 
     def rule(ctx, *operands, **params):
         platforms = ctx.module_context.platforms
         usable = native_library() is not None and len(platforms) == 1 and _one_device_each(ctx)
-        if params["impl"] == "jax" or not usable:
-            return plain(ctx, *operands, **params)
-        given = attributes(ctx.avals_in, **params)
-        if given is None:
-            return plain(ctx, *operands, **params)
-        call = jax.ffi.ffi_lowering(target, operand_output_aliases=aliases(ctx.avals_in, **params))
-        return call(ctx, *operands, **given)
+        call = None
+        if params["impl"] != "jax" and usable:
+            call = native(ctx.avals_in, ctx.avals_out, **params)
+        return call(ctx, *operands) if call else plain(ctx, *operands, **params)
 
     mlir.register_lowering(primitive, rule, platform="cpu")
 

@@ -4,8 +4,9 @@ An equation whose operands are the same for all neurons is computed before the l
 translation raises `Untranslatable`, which says what it was.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +33,26 @@ def _rule(*names: str):
     return register
 
 
-def translate(closed: ClosedJaxpr) -> str:
-    """The IR of a function of arrays of one shape and of scalars.
+class Translation(NamedTuple):
+    """A loop as IR, and how it is called: with its operands' buffers, then those of its results."""
 
-    The kernel takes pointers to its operands and then to its results; a result may share memory
-    with an operand.
+    ir: str
+    buffers: tuple[tuple[int, ...], ...]  # the operands in each; several are its entries
+    results: tuple[int, ...]  # those that it writes
+    kept: tuple[tuple[int, int], ...]  # (result, operand): the others are an operand as it is
+    size: int  # neurons
+    cost: int  # instructions a neuron
+
+
+def translate(closed: ClosedJaxpr, bundles: Sequence[Any]) -> Translation:
+    """A function of arrays of one shape and of scalars as one loop.
+
+    A result may share memory with an operand.
+
+    **Arguments:**
+
+    - `bundles`: for each operand anything hashable or `None`. Scalars of an equal bundle are the
+      entries of one buffer.
 
     **Raises:**
 
@@ -44,13 +60,22 @@ def translate(closed: ClosedJaxpr) -> str:
     """
     flat = Flattened(closed, _INLINED)
     inputs, outputs = closed.jaxpr.invars, closed.jaxpr.outvars
-    shape = _common_shape([x.aval.shape for x in (*inputs, *outputs)])
-    needed = _needed(flat)
+    kept = tuple((k, x) for k, x in enumerate(flat.outputs) if _is(x, range(len(inputs))))
+    results = tuple(k for k in range(len(outputs)) if k not in dict(kept))
+    needed = _needed(flat, [flat.outputs[k] for k in results])
+    read = [i for i in range(len(inputs)) if i in needed]
+    involved = (*(inputs[i] for i in read), *(outputs[k] for k in results))
+    shape = _common_shape([x.aval.shape for x in involved])
+    buffers: dict[Any, list[int]] = {}
+    for i in read:
+        buffers.setdefault(i if bundles[i] is None else bundles[i], []).append(i)
     products = _fused_products(flat, needed)
     builder, values = Builder(), {}
-    for i, x in enumerate(inputs):
-        if i in needed:
-            values[i] = builder.load(i, np.dtype(x.aval.dtype), x.aval.shape != ())
+    for place, members in enumerate(buffers.values()):
+        for entry, i in enumerate(members):
+            x = inputs[i].aval
+            at = None if x.shape else entry
+            values[i] = builder.load(place, np.dtype(x.dtype), at)
     for equation, given, made in flat.equations:
         if not needed.intersection(made):
             continue
@@ -61,18 +86,19 @@ def translate(closed: ClosedJaxpr) -> str:
         if factors is not None:
             pair = [_read(builder, x, values) for x in products[given[factors]]]
             other = _read(builder, given[1 - factors], values)
-            results = [_add_product(builder, equation.primitive.name, pair, other, factors)]
+            done = [_add_product(builder, equation.primitive.name, pair, other, factors)]
         else:
             operands = [_read(builder, x, values) for x in given]
-            results = _apply(builder, equation, operands)
-        values.update(zip(made, results, strict=True))
-    for k, (x, variable) in enumerate(zip(flat.outputs, outputs, strict=True)):
-        value = _read(builder, x, values)
-        varies = variable.aval.shape != ()
+            done = _apply(builder, equation, operands)
+        values.update(zip(made, done, strict=True))
+    for place, k in enumerate(results, start=len(buffers)):
+        value = _read(builder, flat.outputs[k], values)
+        varies = outputs[k].aval.shape != ()
         if value.varies and not varies:
             raise Untranslatable("a result of it is one number made of many")
-        builder.store(len(inputs) + k, value, varies)
-    return builder.text()
+        builder.store(place, value, varies)
+    groups = tuple(map(tuple, buffers.values()))
+    return Translation(builder.text(), groups, results, kept, math.prod(shape), builder.cost())
 
 
 def _common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -80,7 +106,7 @@ def _common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     if len(found) > 1:
         raise Untranslatable(f"it has arrays of different shapes, {found[0]} and {found[1]}")
     if not found:
-        raise Untranslatable("it has no array of one number a neuron")
+        raise Untranslatable("it computes no array of one number a neuron")
     return found[0]
 
 
@@ -93,9 +119,9 @@ def _check_shapes(equation: Any, shape: tuple[int, ...]) -> None:
             raise Untranslatable(f"it contains {name} of an array of shape {x.aval.shape}")
 
 
-def _needed(flat: Flattened) -> set[int]:
-    """The values that the results depend on."""
-    needed = {x for x in flat.outputs if isinstance(x, int)}
+def _needed(flat: Flattened, results: Sequence[Any]) -> set[int]:
+    """The values that `results` depend on."""
+    needed = {x for x in results if isinstance(x, int)}
     for _, given, made in reversed(flat.equations):
         if needed.intersection(made):
             needed.update(x for x in given if isinstance(x, int))
@@ -116,7 +142,7 @@ def _fused_products(flat: Flattened, needed: set[int]) -> dict[int, tuple[Any, A
     uses: dict[int, int] = dict.fromkeys(needed, 0)
     live = [e for e in flat.equations if needed.intersection(e.outputs)]
     for x in (*flat.outputs, *(x for e in live for x in e.inputs)):
-        if isinstance(x, int):
+        if _is(x, uses):
             uses[x] += 1
     made = {}
     for equation, given, (out, *_) in live:

@@ -240,7 +240,7 @@ def test_a_step_is_xlas(dtype, x64):
     np.testing.assert_array_equal(got[1], expected[1])
     rtol = 20 * np.finfo(dtype).eps
     np.testing.assert_allclose(got[0], expected[0], rtol=rtol, atol=rtol)
-    assert native_steps()["step"] == "native"
+    assert native_steps()["step, 1000 neurons"].startswith("native, kernel ")
 
 
 def test_vmap_is_a_loop_to_the_bit():
@@ -298,7 +298,7 @@ def test_derivatives_run_natively_and_are_jaxs(how, x64):
     native, plain = (jax.jit(lambda i=i: derivative(total(i)))() for i in ("native", "jax"))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-11), native, plain)
     name = "derivative of step" if how == "forward" else "transpose of derivative of step"
-    assert native_steps()[name] == "native"
+    assert "jax" not in native_steps()[f"{name}, 20 neurons"]
 
 
 # ---- where it runs -------------------------------------------------------------------------------
@@ -316,11 +316,11 @@ def test_a_fallback_is_right_and_visible():
     x = jnp.arange(9, dtype=jnp.float32)
     for impl in ("auto", "native"):
         np.testing.assert_array_equal(map_neurons(sines, (), x, impl=impl), jax.jit(jnp.sin)(x))
-    assert native_steps()["sines"] == "jax: it contains sin"
+    assert native_steps()["sines, 9 neurons"] == "jax: it contains sin"
     assert not runs_natively(sines, x)
     map_neurons(of_two_shapes, (), x, x[:4])
-    assert "shapes" in native_steps()["of_two_shapes"]
-    assert bj.info()["step: sines"] == "jax: it contains sin"
+    assert "shapes" in native_steps()["of_two_shapes, 9 neurons"]
+    assert bj.info()["step: sines, 9 neurons"] == "jax: it contains sin"
     assert bj.info()["op: map_neurons"] == "native"
 
 
