@@ -8,6 +8,7 @@ from ._errors import near_miss as near_miss
 from ._errors import shown as shown
 from ._host_random import HostStream as HostStream
 from ._host_random import check_integer as check_integer
+from ._normal import standard_normal as standard_normal
 from ._parameters import UNITS as UNITS
 from ._parameters import as_leaf as as_leaf
 from ._parameters import check_parameters as check_parameters
@@ -20,4 +21,5 @@ from ._random import Stream as Stream
 from ._random import check_key as check_key
 from ._random import fold as fold
 from ._random import key_words as key_words
+from ._random import neighbour_bits as neighbour_bits
 from ._random import threefry2x32 as threefry2x32

@@ -128,8 +128,9 @@ class Population(Dynamics):
 
     def stream(self, words, name: str, offset: int | Array = 0) -> Stream:
         """The random numbers of this population when it is called `name` in its network."""
-        index = jnp.arange(self.size, dtype=jnp.int32) + jnp.asarray(offset, jnp.int32)
-        return Stream(fold(words, f"population.{name}"), index)
+        first = jnp.asarray(offset, jnp.int32)
+        index = jnp.arange(self.size, dtype=jnp.int32) + first
+        return Stream(fold(words, f"population.{name}"), index, first)
 
     def init_state(
         self, *, key=None, stream: Stream | None = None, initial: Mapping[str, Any] | None = None

@@ -21,6 +21,7 @@ from ._map import map_neurons as map_neurons
 from ._map import prepare_map as prepare_map
 from ._native import info as info
 from ._native import native_library as native_library
+from ._poisson import draw_poisson as draw_poisson
 from ._primitive import check_impl as check_impl
 from ._primitive import varying_alike as varying_alike
 from ._procedural import Procedural as Procedural

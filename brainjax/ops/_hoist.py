@@ -1,18 +1,22 @@
-"""Splitting a step into what depends on its parameters alone, and the rest.
+"""Splitting a step into what depends on its parameters alone, what is drawn in bulk, and the rest.
 
 A propagator as `exp(-dt / tau)` does not change during a run. It is computed once, before the loop
-and inside the function that is differentiated; the loop and its derivative see the number.
+and inside the function that is differentiated; the loop and its derivative see the number. Ops that
+draw random numbers for all neurons at once stand before the mapped part of a step.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
+from ._primitive import align_varying
+
 _CALLS = ("jit", "pjit", "closed_call")
+_DRAWS = ("brainjax_poisson",)
 
 
 class _Equation(NamedTuple):
@@ -64,12 +68,16 @@ def is_key(aval) -> bool:
     return aval.dtype == np.uint32 and np.prod(aval.shape) <= 2
 
 
-def _grows(equation) -> bool:
-    """Whether an equation makes a larger array than it is given: cheaper to repeat than to keep."""
-    if all(is_key(x.aval) for x in equation.outvars):
+def _grows(e: _Equation, spread: set[int]) -> bool:
+    """Whether an equation makes a larger array than it is given: cheaper to repeat than to keep.
+
+    What was made so does not count as given.
+    """
+    if all(is_key(x.aval) for x in e.equation.outvars):
         return False
-    given = max((np.prod(x.aval.shape) for x in equation.invars), default=1)
-    return any(np.prod(x.aval.shape) > given for x in equation.outvars)
+    atoms = zip(e.inputs, e.equation.invars, strict=True)
+    given = [np.prod(x.aval.shape) for i, x in atoms if isinstance(i, Constant) or i not in spread]
+    return any(np.prod(x.aval.shape) > max(given, default=1) for x in e.equation.outvars)
 
 
 def _run(equations: Sequence[_Equation], values: dict[int, Any]) -> None:
@@ -82,7 +90,10 @@ def _run(equations: Sequence[_Equation], values: dict[int, Any]) -> None:
 
 
 class Split:
-    """`f(*fixed, *moving)` as `after(*before(*fixed), *moving)`, on flat arrays."""
+    """`f(*fixed, *moving)` on flat arrays, in three parts.
+
+    With `kept = before(*fixed)` it is `after(*kept, *moving, *drawn(kept, moving))`.
+    """
 
     def __init__(self, closed: ClosedJaxpr, num_fixed: int, name: str):
         self.name = name
@@ -90,16 +101,21 @@ class Split:
         self.num_inputs = len(closed.jaxpr.invars)
         self.num_fixed = num_fixed
         self.outputs = flat.outputs
-        known = set(range(num_fixed))
-        self.early, self.late = [], []
+        known, spread, given = set(range(num_fixed)), set(), range(self.num_inputs)
+        self.early, self.draws, self.late = [], [], []
         for e in flat.equations:
-            fixed = all(isinstance(x, Constant) or x in known for x in e.inputs)
-            if fixed and not _grows(e.equation):
-                known.update(e.outputs)
+            inputs = {x for x in e.inputs if not isinstance(x, Constant)}
+            if inputs <= known | spread:
                 self.early.append(e)
+                if not _grows(e, spread):
+                    known.update(e.outputs)
+                    continue
+                spread.update(e.outputs)
+            if e.equation.primitive.name in _DRAWS and inputs <= known.union(given):
+                self.draws.append(e)
             else:
                 self.late.append(e)
-        read = [x for e in self.late for x in e.inputs] + list(self.outputs)
+        read = [x for e in (*self.draws, *self.late) for x in e.inputs] + list(self.outputs)
         self.kept = sorted({x for x in read if isinstance(x, int) and x in known})
 
     def before(self, *fixed) -> list[Any]:
@@ -108,14 +124,27 @@ class Split:
         _run(self.early, values)
         return [values[x] for x in self.kept]
 
-    def after(self, *kept_and_moving) -> tuple[Any, ...]:
-        """The result, from what was kept and the moving arguments."""
-        kept = kept_and_moving[: len(self.kept)]
-        moving = kept_and_moving[len(self.kept) :]
-        values = dict(zip(self.kept, kept, strict=True))
-        values.update(zip(range(self.num_fixed, self.num_inputs), moving, strict=True))
+    def drawn(self, kept: Sequence[Any], moving: Sequence[Any], impl: str) -> Iterator[Any]:
+        """What is drawn for all neurons at once, by the implementation `impl`."""
+        values = self._values(kept, moving)
+        for equation, inputs, _ in self.draws:
+            operands = [x.value if isinstance(x, Constant) else values[x] for x in inputs]
+            params = {**equation.params, "impl": impl}
+            yield from equation.primitive.bind(*align_varying(*operands), **params)
+
+    def after(self, *given) -> tuple[Any, ...]:
+        """The result, from what was kept, the moving arguments, and what was drawn."""
+        num_kept, num_moving = len(self.kept), self.num_inputs - self.num_fixed
+        values = self._values(given[:num_kept], given[num_kept : num_kept + num_moving])
+        drawn = [x for e in self.draws for x in e.outputs]
+        values.update(zip(drawn, given[num_kept + num_moving :], strict=True))
         _run(self.late, values)
         return tuple(x.value if isinstance(x, Constant) else values[x] for x in self.outputs)
+
+    def _values(self, kept: Sequence[Any], moving: Sequence[Any]) -> dict[int, Any]:
+        values = dict(zip(self.kept, kept, strict=True))
+        values.update(zip(range(self.num_fixed, self.num_inputs), moving, strict=True))
+        return values
 
 
 @functools.cache

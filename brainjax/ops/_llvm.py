@@ -188,6 +188,17 @@ class Builder:
         text = f"load {memory}, ptr %a{position}, !llvm.access.group !0"
         return self._as_truth(self.emit(dtype, text, True))
 
+    def lookup(self, name: str, table: Sequence[float], index: Value) -> Value:
+        """The number at `index` of a table of float64 that is a part of the module."""
+        double, numbers = np.dtype(np.float64), [_literal(x, np.dtype(np.float64)) for x in table]
+        kind = f"[{len(numbers)} x double]"
+        held = ", ".join(f"double {x}" for x in numbers)
+        self._declared.add(f"@{name} = private unnamed_addr constant {kind} [{held}]")
+        place = f"getelementptr {kind}, ptr @{name}, i64 0, {llvm_type(index.dtype)} {index.name}"
+        address = self.emit(double, place, index.varies)
+        text = f"load double, ptr {address.name}, !llvm.access.group !0"
+        return self.emit(double, text, index.varies)
+
     def _as_truth(self, loaded: Value) -> Value:
         if loaded.dtype.kind != "b":
             return loaded

@@ -306,6 +306,7 @@ def prepare_map(
     def mapped(*args):
         moving = varying_alike([jnp.asarray(x) for x in jax.tree.leaves(args)], leaves)
         settings = {"num_fixed": len(kept), "num_state": num_state, "impl": impl}
+        moving += varying_alike(list(step.drawn(kept, moving, impl)), leaves)
         outs = map_p.bind(*kept, *moving, f=step.after, num_linear=0, batch=0, **settings)
         return jax.tree.unflatten(out_structure, outs)
 

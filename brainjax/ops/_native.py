@@ -6,12 +6,12 @@ import pathlib
 
 import jax
 
-HANDLERS = ("PushRing", "PullRing", "DeliverHistory", "LogEvents", "Fence", "Map")
+HANDLERS = ("PushRing", "PullRing", "DeliverHistory", "LogEvents", "Fence", "Map", "Poisson")
 # Handlers that do something when a program is loaded.
 STAGES = {"Map": {"instantiate": "MapLoad"}}
 
 # The ops, as a person calls them; each has a native implementation.
-OPS = ("deliver, history", "deliver, ring", "map_neurons", "log_events", "fence")
+OPS = ("deliver, history", "deliver, ring", "map_neurons", "poisson", "log_events", "fence")
 
 
 def library_path() -> pathlib.Path:

@@ -1,17 +1,18 @@
 """Poisson numbers by inversion of their distribution, from integer random bits.
 
-One word of 32 bits a neuron and step is compared with integer thresholds. Thresholds are the
-survival function P(N > n), summed from its far end so that small probabilities keep their digits:
-the number of events is how many thresholds exceed the bits.
+32 bits a neuron and step are compared with integer thresholds. Thresholds are the survival
+function P(N > n), summed from its far end so that small probabilities keep their digits: the number
+of events is how many thresholds exceed the bits.
 """
 
 import math
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
-from ..core import check_integer, explain, is_concrete
+from ..core import Stream, check_integer, explain, fold, is_concrete
+from ..ops import draw_poisson
 
 _TAIL = 2.0**-33
 
@@ -29,19 +30,43 @@ def largest_count(mean: float) -> int:
     return n
 
 
-def poisson_counts(
-    bits: Int[Array, " size"], mean: Float[Array, "..."], max_events: int
-) -> Float[Array, " size"]:
-    """A Poisson number of mean `mean` (shape `()` or `(size,)`) from 32 random bits each."""
+def poisson_thresholds(mean: Float[Array, "..."], max_events: int) -> list[UInt32[Array, "..."]]:
+    """P(N > n) in units of 2^-32 for each n below `max_events`, N Poisson of mean `mean`."""
     safe = jnp.where(mean > 0, mean, 1)
     log_mean = jnp.log(safe)
-    survival = jnp.zeros_like(mean)
-    count = jnp.zeros_like(bits, jnp.int32)
+    survival, thresholds = 0.0, []
     for n in reversed(range(1, max_events + 1)):
-        survival = survival + jnp.exp(n * log_mean - safe - math.lgamma(n + 1))
-        threshold = (jnp.minimum(survival, 1 - 2**-24) * 2.0**32).astype(jnp.uint32)
-        count = count + (bits < threshold).astype(jnp.int32)
-    return jnp.where(mean > 0, count, 0).astype(mean.dtype)
+        survival = jnp.exp(n * log_mean - safe - math.lgamma(n + 1)) + survival
+        part = jnp.where(mean > 0, jnp.minimum(survival, 1 - 2**-24), 0)
+        thresholds.append((part * 2.0**32).astype(jnp.uint32))
+    return thresholds[::-1]
+
+
+def poisson_counts(
+    stream: Stream,
+    purpose: str,
+    step: Int[Array, ""],
+    mean: Float[Array, "..."],
+    max_events: int,
+) -> Float[Array, " size"]:
+    """A Poisson number for each unit.
+
+    **Arguments:**
+
+    - `stream`, `purpose`, `step`: which random numbers.
+    - `mean`: shape `()` or `(size,)`; one that is not positive gives 0.
+    - `max_events`: no number is larger.
+    """
+    thresholds = poisson_thresholds(mean, max_events)
+    if mean.shape == () and stream.first is not None and max_events < 256:
+        words = fold(stream.words, purpose)
+        counts = draw_poisson(words, step, stream.first, stream.index.shape[0], thresholds)
+    else:
+        bits = stream.neighbour_bits(purpose, step)
+        counts = jnp.zeros(bits.shape, jnp.int32)
+        for threshold in thresholds:
+            counts = counts + (bits < threshold).astype(jnp.int32)
+    return counts.astype(mean.dtype)
 
 
 MAX_MEAN = 50.0

@@ -64,8 +64,8 @@ class PoissonSource(Source):
 
     def step(self, state, input, *, at):
         del input
-        bits = at.stream.bits("PoissonSource", at.index)
-        counts = poisson_counts(bits, self.rate * (at.dt / 1000), self.max_events or 1)
+        mean = self.rate * (at.dt / 1000)
+        counts = poisson_counts(at.stream, "PoissonSource", at.index, mean, self.max_events or 1)
         return state, jnp.where(_during(self.start, self.stop, at), counts, 0)
 
 

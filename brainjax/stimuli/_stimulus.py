@@ -179,8 +179,8 @@ class PoissonInput(Stimulus):
     def amount(self, *, at):
         if self.max_events is None:
             raise ValueError("PoissonInput: prepare it for a dt first, as brainjax.build does.")
-        bits = at.stream.bits(f"PoissonInput.{self.target}.{self.number}", at.index)
-        counts = poisson_counts(bits, self.rate * (at.dt / 1000), self.max_events)
+        purpose, mean = f"PoissonInput.{self.target}.{self.number}", self.rate * (at.dt / 1000)
+        counts = poisson_counts(at.stream, purpose, at.index, mean, self.max_events)
         events = jnp.where(_during(self.start, self.stop, at), counts * self.weight, 0)
         return _for_targets(events, self.num_targets, at)
 
