@@ -19,7 +19,8 @@ ffi::Error log_events(ffi::RemainingArgs remaining, ffi::RemainingRets results, 
       int32_t* length = batch.at<int32_t>(rets[1]);
       const int64_t capacity = batch.length(rets[0]);
       for_each_event(batch.at<T>(args[2]), batch.length(args[2]), [&](int64_t i) {
-        if (*length < capacity) log[*length] = static_cast<int32_t>(i);
+        // Unsigned: a length that is negative, or counted past 2^31, writes nothing either.
+        if (static_cast<uint32_t>(*length) < capacity) log[*length] = static_cast<int32_t>(i);
         ++*length;
       });
     }

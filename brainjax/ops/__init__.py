@@ -1,5 +1,6 @@
 """Kernels on bare arrays: a definition in plain JAX, and for some a native lowering."""
 
+from ._check_rows import check_rows as check_rows
 from ._connections import Connections as Connections
 from ._convolution import Convolution as Convolution
 from ._deliver import GroupTable as GroupTable

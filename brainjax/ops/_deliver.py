@@ -21,10 +21,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ._check_rows import check_contents
+from ._check_types import check_array, check_delivery, check_number, refuse
 from ._connections import Connections, flat, num_populations
 from ._deliver_history import deliver_history_p
 from ._deliver_ring import deliver_ring_p
-from ._primitive import align_varying, varying_alike
+from ._primitive import align_varying, check_impl, varying_alike
 
 
 class GroupTable(NamedTuple):
@@ -130,8 +132,18 @@ def deliver(
 
     **Raises:**
 
-    `NotImplementedError` when a history is differentiated: use a ring, as `brainjax.rollout` does.
+    - `NotImplementedError` when a history is differentiated: use a ring, as `brainjax.rollout`
+      does.
+    - `ValueError` and `TypeError` for operands that do not fit each other or `layout`, and, where
+      arrays are concrete, for rows, tables and a history that lead out of bounds (`check_rows`).
     """
+    check_impl(impl)
+    check_delivery("deliver", pending, spikes, rows, weights, index, layout, tables)
+    check_contents("deliver", pending, rows, layout, tables)
+    check_number("deliver: slack", slack, len(weights), "projection")
+    for j, (s, w) in enumerate(zip(slack, weights, strict=True)):
+        mend = "slack = [w - jax.lax.stop_gradient(w) for w in weights]"
+        check_array(f"deliver: slack[{j}]", s, w.dtype, w.shape, mend)
     head = jnp.asarray(index, jnp.int32)
     how: Any = {
         "layout": layout._replace(formats=jax.tree.structure(rows)),
@@ -164,6 +176,11 @@ def as_ring(
     The steps of the history are replayed from the oldest; what they made due in the past is taken
     out on the way, as it was then. `rows`, `weights`, `layout` and `impl` are as of `deliver`.
     """
+    check_impl(impl)
+    if not isinstance(history, History):
+        refuse("as_ring: history", type(history).__name__, "brainjax.ops.History", error=TypeError)
+    check_delivery("as_ring", history, (), rows, weights, index, layout, ())
+    check_contents("as_ring", history, rows, layout, ())
     sizes = [a.shape[1] for a in history.neuron]
     dtype = history.value[0].dtype if sizes else weights[0].dtype
     slack = tuple(jnp.zeros_like(w) for w in weights)

@@ -65,6 +65,8 @@ def _one(args, layout):
         delay = slots - i
         slot = jnp.mod(head - delay, slots)
         for p, (neuron, value, count) in enumerate(held):
+            if not neuron.shape[1]:
+                continue
 
             def of_spike(e, due, p=p, neuron=neuron, value=value):
                 for j in projections_from(p, layout.sources):

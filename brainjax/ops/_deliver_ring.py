@@ -78,6 +78,8 @@ def _push_row(ring, head, source, x_dot, x, w_dot, w, row):
 def _push_one(args, layout, with_weights):
     ring, head, x_dot, x, w_dot, w, rows = _split_push(args, layout, with_weights)
     for p in range(len(x_dot)):
+        if not x_dot[p].shape[0]:
+            continue
         active = (x_dot[p] != 0) | (x[p] != 0) if with_weights else x_dot[p] != 0
         events, number = events_of(active)
 

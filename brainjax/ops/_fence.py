@@ -45,7 +45,10 @@ set_jvp(fence_p, _jvp)
 set_batching(fence_p, _batch)
 
 
-def fence(tree: Any) -> Any:
-    """`tree` itself, its arrays computed as if nothing else were; derivatives pass as they are."""
+def fence(tree: Any, *, impl: str = "auto") -> Any:
+    """`tree` itself, its arrays computed as if nothing else were; derivatives pass as they are.
+
+    `impl` says which implementation runs.
+    """
     leaves, structure = jax.tree.flatten(tree)
-    return jax.tree.unflatten(structure, fence_p.bind(*leaves, impl="auto") if leaves else leaves)
+    return jax.tree.unflatten(structure, fence_p.bind(*leaves, impl=impl) if leaves else leaves)

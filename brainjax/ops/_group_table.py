@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from ._check_rows import are_concrete, check_groups
+from ._check_types import check_connections, check_number, refuse
 from ._connections import Connections, projections_from
 from ._deliver import GroupTable
+from ._rows import Rows
 
 # A table holds a number for each delay between the least and the longest, whether a source has it
 # or not. Where that is more than this many numbers for each group, groups are searched instead.
@@ -43,7 +46,23 @@ def group_tables(rows: Sequence[Connections], sources: Sequence[int]) -> tuple[G
 
     - `rows`: per projection; concrete.
     - `sources`: per projection, the position of its source among the populations.
+
+    **Raises:**
+
+    `TypeError` for tracers, `ValueError` for rows whose offsets or delays are in disorder.
     """
+    check_number("group_tables: sources", tuple(sources), len(rows), "projection")
+    if not are_concrete(rows):
+        mend = "Call it outside of jit, vmap and grad, once for a network."
+        refuse("group_tables: rows", "traced arrays", "arrays that can be read", mend, TypeError)
+    for j, row in enumerate(rows):
+        what = f"group_tables: rows[{j}]"
+        check_connections(what, row)
+        if isinstance(row, Rows):
+            check_groups(what, row)
+        size = rows[projections_from(sources[j], sources)[0]].num_sources
+        if row.num_sources != size:
+            refuse(what, f"{row.num_sources} sources", f"{size}, as of population {sources[j]}")
     number = max(sources, default=-1) + 1
     return tuple(_table([rows[j] for j in projections_from(p, sources)]) for p in range(number))
 

@@ -8,16 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ._check_rows import are_concrete
+from ._check_types import check_array, refuse
 from ._connections import events_of
 from ._primitive import (
     align_varying,
     batch_by_leading_axis,
+    check_impl,
     lower_natively,
     new_primitive,
     over_batch,
     set_jvp,
     zero_tangent,
 )
+
+_SPIKES = (np.float32, np.float64)
 
 
 def _one(*args):
@@ -69,5 +74,17 @@ def log_events(
     **Returns:**
 
     `(log, length)`. `length > capacity` says that events were lost: the caller raises.
+
+    **Raises:**
+
+    `TypeError` and `ValueError` for arrays of another dtype or number of axes, and for a negative
+    length.
     """
+    check_impl(impl)
+    check_array("log_events: log", log, np.int32, (None,))
+    check_array("log_events: length", length, np.int32, ())
+    dtype = spikes.dtype if getattr(spikes, "dtype", None) in _SPIKES else np.float32
+    check_array("log_events: spikes", spikes, dtype, (None,))
+    if are_concrete(length) and length < 0:
+        refuse("log_events: length", int(length), "how many events were logged, 0 or more")
     return tuple(log_events_p.bind(*align_varying(log, length, spikes), impl=impl, batch=0))

@@ -17,12 +17,14 @@ import numpy as np
 from jax.extend.core import Primitive
 
 from ..core import explain
+from ._check_types import check_mapped
 from ._fence import fence
 from ._hoist import is_key, split
 from ._kernels import compiled, name_of
 from ._primitive import (
     align_varying,
     batch_by_leading_axis,
+    check_impl,
     dense,
     is_linear,
     is_zero,
@@ -293,6 +295,8 @@ def prepare_map(
 
     A function of `args`.
     """
+    check_impl(impl)
+    check_mapped(f, fixed, args)
     num_fixed = len(jax.tree.leaves(fixed))
     leaves, structure = jax.tree.flatten((*fixed, *args))
     out = jax.eval_shape(f, *fixed, *args)
@@ -301,7 +305,7 @@ def prepare_map(
     types = tuple(jax.typeof(x) for x in leaves)
     step = split(_Flat(f, structure), types, num_fixed, name or name_of(f))
     # Between fences: a propagator must have the same bits in every program that uses it.
-    kept = fence(step.before(*fence(leaves[:num_fixed])))
+    kept = fence(step.before(*fence(leaves[:num_fixed], impl=impl)), impl=impl)
 
     def mapped(*args):
         moving = varying_alike([jnp.asarray(x) for x in jax.tree.leaves(args)], leaves)
@@ -327,5 +331,9 @@ def map_neurons(f: Callable, fixed: tuple, *args: Any, impl: str = "auto") -> An
     **Returns:**
 
     What `f` returns. Differentiable in both modes to any order, batched by `vmap`.
+
+    **Raises:**
+
+    `TypeError` and `ValueError` for what is no function, and for leaves of more than one axis.
     """
     return prepare_map(f, fixed, *args, impl=impl)(*args)

@@ -1,36 +1,23 @@
-"""Where the ops run: several devices, other platforms, exported programs, the compilation cache."""
+"""Programs of more than an op: a ring made of a history on several devices, a network's rollout."""
 
-import os
-import subprocess
-import sys
-from functools import partial
-from pathlib import Path
+import functools
 
+import equinox as eqx
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
-from ops.structures import FORMS, dense_due, empty, random_spikes, random_wiring, run
+from ops.structures import empty, random_spikes, random_wiring, run
 
+import brainjax as bj
 from brainjax.ops import History, Ring, as_ring, native_library
 
 STEPS = 6
 PROJECTIONS = [(0, 20, 3, False), (1, 12, 2, True)]
 WIRING = random_wiring(np.random.default_rng(0), (6, 5), 7, PROJECTIONS, 3)
 WEIGHTS = tuple(jnp.asarray(w, jnp.float32) for w in WIRING.weights)
-SPIKES = random_spikes(np.random.default_rng(1), WIRING.sizes, STEPS)
-
-
-def due(spikes, weights, impl, form=Ring):
-    pending = empty(form, WIRING, jnp.float32)
-    return run(pending, spikes, WIRING.rows, weights, 0, layout=WIRING.layout, impl=impl)[1]
-
-
-def operands():
-    return tuple(jnp.asarray(x, jnp.float32) for x in SPIKES), WEIGHTS
 
 
 def batch(n):
@@ -42,53 +29,6 @@ def batch(n):
 def mesh():
     assert len(jax.devices()) == 2
     return jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
-
-
-def native_calls(compiled) -> int:
-    return compiled.as_text().count('custom_call_target="brainjax_')
-
-
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_shard_map_over_a_batch(mesh, impl, form):
-    """Each device its examples; types checked, and the native op within."""
-    xs = batch(4)
-
-    def local(spikes, weights):
-        pending = jax.tree.map(
-            lambda a: jax.lax.pcast(a, "batch", to="varying"), empty(form, WIRING, jnp.float32)
-        )
-        f = partial(run, layout=WIRING.layout, impl=impl)
-        return jax.vmap(lambda x: f(pending, x, WIRING.rows, weights, 0)[1])(spikes)
-
-    sharded = jax.jit(
-        jax.shard_map(local, mesh=mesh, in_specs=(P("batch"), P()), out_specs=P("batch"))
-    )
-    expected = jnp.stack([due(tuple(x[i] for x in xs), WEIGHTS, impl, form) for i in range(4)])
-    np.testing.assert_array_equal(sharded(xs, WEIGHTS), expected)
-    if native_library() is not None:
-        assert (native_calls(sharded.lower(xs, WEIGHTS).compile()) > 0) == (impl == "native")
-
-
-def test_gradient_in_shard_map(mesh, impl):
-    """Weights are shared by the devices: their gradient is the sum, whoever takes it."""
-    xs = batch(2)
-
-    def one(weights, x):
-        return jnp.sum(jnp.sin(due(x, weights, impl)))
-
-    def local(spikes, weights):
-        ring = jax.lax.pcast(empty(Ring, WIRING, jnp.float32).slots, "batch", to="varying")
-        x = tuple(x[0] for x in spikes)
-        out = run(Ring(ring), x, WIRING.rows, weights, 0, layout=WIRING.layout, impl=impl)[1]
-        return jax.lax.psum(jnp.sum(jnp.sin(out)), "batch")
-
-    total = jax.shard_map(local, mesh=mesh, in_specs=(P("batch"), P()), out_specs=P())
-    got = jax.jit(jax.grad(total, (0, 1)))(xs, WEIGHTS)
-    each = [jax.grad(one, (0, 1))(WEIGHTS, tuple(x[i] for x in xs)) for i in range(2)]
-    for i, g in enumerate(got[1]):
-        np.testing.assert_allclose(g, each[0][0][i] + each[1][0][i], rtol=1e-5, atol=1e-5)
-    for p, g in enumerate(got[0]):
-        np.testing.assert_allclose(g, [e[1][p] for e in each], rtol=1e-5, atol=1e-5)
 
 
 def test_history_becomes_a_ring_in_shard_map(mesh, impl):
@@ -126,78 +66,71 @@ def test_what_varies_may_not_leave_as_if_it_did_not(mesh):
         jax.jit(wrong)(batch(2))
 
 
-def test_automatic_sharding_runs_the_reference(mesh):
-    """An opaque call would be replicated by XLA: plain JAX is what it can partition."""
-    xs = jax.device_put(batch(2), NamedSharding(mesh, P("batch")))
-    f = jax.jit(lambda x: jax.vmap(lambda a: due(a, WEIGHTS, "auto"))(x))
-    expected = jnp.stack([due(tuple(x[i] for x in batch(2)), WEIGHTS, "jax") for i in range(2)])
-    np.testing.assert_allclose(f(xs), expected, rtol=1e-6, atol=1e-6)
-    assert native_calls(f.lower(xs).compile()) == 0
+# ---- a network ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_lowers_for_accelerators(form, platform):
-    f = jax.jit(lambda x, w: due(x, w, "auto", form))
-    text = f.trace(*operands()).lower(lowering_platforms=(platform,)).as_text()
-    assert "scatter" in text and "brainjax_" not in text
+@functools.cache
+def network(impl):
+    """Two populations, receptors of two kinds, noise, delays; `(built, state)`."""
+    described = bj.Network(
+        {
+            "exc": bj.Population(
+                8, bj.LIF(i_e=480.0), {"in": bj.ExponentialCurrent(2.0), "jump": bj.Delta()}
+            ),
+            "inh": bj.Population(4, bj.LIF(i_e=500.0), {"in": bj.AlphaCurrent(2.0)}),
+        },
+        [
+            bj.Projection("exc", "exc.in", bj.FixedProbability(0.5), bj.Normal(60.0, 5.0), 1.5),
+            bj.Projection("exc", "inh.in", bj.AllToAll(), 40.0, bj.Uniform(0.5, 2.0)),
+            bj.Projection("inh", "exc.jump", bj.FixedTotalNumber(20), -0.5, 0.5),
+        ],
+        [bj.PoissonInput("exc.in", rate=800.0, weight=30.0)],
+    )
+    built = bj.build(described, dt=0.5, key=jax.random.key(0), impl=impl)
+    return built, built.init_state(key=jax.random.key(1))
+
+
+def rollout(built, state, scale):
+    """Voltages with all weights scaled, and the number of spikes."""
+    weights = [p.weight * scale for p in built.projections.values()]
+    scaled = eqx.tree_at(lambda b: [p.weight for p in b.projections.values()], built, weights)
+    record = {"v": bj.Trace("exc", "v"), "n": bj.SpikeCount("exc")}
+    return bj.rollout(scaled, state, num_steps=60, record=record)[1]
+
+
+def mean_voltage(built, state, scale):
+    return jnp.mean(rollout(built, state, scale)["v"].value)
+
+
+PROGRAMS = {
+    "rollout": lambda built, state: functools.partial(rollout, built, state),
+    "gradient": lambda built, state: jax.value_and_grad(
+        functools.partial(mean_voltage, built, state)
+    ),
+}
+SCALE = jnp.float32(1.1)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_network_runs_natively_as_in_jax(name):
+    if native_library() is None:
+        pytest.skip("this is a pure-JAX installation")
+    got = {}
+    for impl in ("native", "jax"):
+        program = jax.jit(PROGRAMS[name](*network(impl))).lower(SCALE).compile()
+        assert ("brainjax_" in (program.as_text() or "")) == (impl == "native")
+        got[impl] = program(SCALE)
+    if name == "rollout":
+        assert int(jnp.sum(got["native"]["n"])) > 8  # it spikes, or nothing is shown
+    else:
+        assert got["native"][1] != 0
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, got["native"], got["jax"])
 
 
 @pytest.mark.pure
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_exports_for_several_platforms(form):
-    """Plain JAX for all of them, and it runs on this one."""
-    f = jax.jit(lambda x, w: due(x, w, "auto", form))
-    exported = jax.export.export(f, platforms=("cpu", "cuda", "tpu"))(*operands())
-    np.testing.assert_allclose(
-        exported.call(*operands()), dense_due(WIRING, SPIKES), rtol=1e-5, atol=1e-5
-    )
-
-
-def test_exports_for_the_cpu(impl):
-    """The reference as it is; native calls where the user vouches for the library."""
-    f = jax.jit(lambda x, w: due(x, w, impl))
-    check = jax.export.DisabledSafetyCheck.custom_call("brainjax_PushRing")
-    checks = [check] if impl == "native" else []
-    exported = jax.export.export(f, platforms=("cpu",), disabled_checks=checks)(*operands())
-    assert ("brainjax_PushRing" in exported.mlir_module()) == (impl == "native")
-    np.testing.assert_array_equal(exported.call(*operands()), f(*operands()))
-    if impl == "native":
-        with pytest.raises(ValueError, match="brainjax_PushRing"):
-            jax.export.export(f, platforms=("cpu",))(*operands())
-
-
-PROGRAM = """
-import sys
-import jax
-jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-hits = []
-jax.monitoring.register_event_listener(
-    lambda event, **_: hits.append(event) if event.endswith("cache_hits") else None
-)
-from ops.test_lowering import due, operands
-print(float(jax.jit(lambda x, w: due(x, w, "auto"))(*operands()).sum()), len(hits) > 0)
-"""
-
-
-def test_second_process_finds_the_compiled_program(tmp_path):
-    tests = Path(__file__).parent.parent
-    paths = os.pathsep.join(map(str, (tests.parent, tests)))
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
-
-    def go():
-        return subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(tmp_path)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=300,
-        ).stdout.split()
-
-    first, second = go(), go()
-    assert first[0] == second[0]
-    assert second[1] == "True"
-    assert np.isclose(float(second[0]), dense_due(WIRING, SPIKES).sum(), rtol=1e-4)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_network_lowers_for_accelerators(name):
+    traced = jax.jit(PROGRAMS[name](*network("auto"))).trace(SCALE)
+    for platform in ("cuda", "tpu"):
+        assert "brainjax_" not in traced.lower(lowering_platforms=(platform,)).as_text()

@@ -1,9 +1,5 @@
 """Mapped steps as compiled loops: every primitive against XLA, and what a program may rely on."""
 
-import json
-import os
-import subprocess
-import sys
 from functools import partial
 
 import jax
@@ -263,56 +259,3 @@ def test_coba_spikes_as_in_jax():
         counts[impl] = np.array([np.sum(result.records[n]) for n in built.names])
     assert counts["jax"].min() > 100
     np.testing.assert_allclose(counts["native"], counts["jax"], rtol=0.1)
-
-
-PROCESS = """
-import json, os, sys
-import jax, jax.numpy as jnp, numpy as np
-from brainjax.ops import map_neurons, native_library
-native_library()
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-hits = []
-jax.monitoring.register_event_listener(lambda name, **_: hits.append(name))
-from jax.experimental import serialize_executable as aot
-def double_exp(x): return 2 * jnp.exp(x)
-x = jnp.linspace(-3, 3, 50)
-program = jax.jit(lambda x: map_neurons(double_exp, (), x))
-if sys.argv[1] == "load":
-    import pickle
-    with open(sys.argv[2], "rb") as file:
-        program = aot.deserialize_and_load(*pickle.load(file))
-elif sys.argv[1] == "save":
-    import pickle
-    with open(sys.argv[2], "wb") as file:
-        pickle.dump(aot.serialize(program.lower(x).compile()), file)
-y = np.asarray(program(x))
-print(json.dumps([y.tobytes().hex(), sum("cache_hits" in h for h in hits)]))
-"""
-
-
-def process(tmp_path, *arguments, cache):
-    environment = dict(os.environ)
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    if cache:
-        environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "cache")
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_programs_survive_their_process(tmp_path):
-    """From the compilation cache, and loaded where nothing was traced."""
-    first, _ = process(tmp_path, "run", "", cache=True)
-    second, hits = process(tmp_path, "run", "", cache=True)
-    assert second == first
-    assert hits > 0
-    saved = str(tmp_path / "program")
-    assert process(tmp_path, "save", saved, cache=False)[0] == first
-    assert process(tmp_path, "load", saved, cache=False)[0] == first
