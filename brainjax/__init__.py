@@ -42,6 +42,7 @@ from .neurons import NoSurrogate as NoSurrogate
 from .neurons import SpikingNeuron as SpikingNeuron
 from .neurons import SuperSpike as SuperSpike
 from .neurons import Surrogate as Surrogate
+from .neurons import Triangle as Triangle
 from .ops import info as info
 from .simulate import Interrupted as Interrupted
 from .simulate import NonFiniteState as NonFiniteState

@@ -1,6 +1,7 @@
 // Delivery into a ring of currents, and its transpose: brainjax/ops/_deliver_ring.py.
 
 #include "events.h"
+#include "pull.h"
 #include "rows.h"
 
 namespace brainjax {
@@ -46,7 +47,8 @@ ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
   const auto args = operands(remaining), rets = operands(results);
   const auto of_population = by_population(sources);
   const size_t n = of_population.size(), m = sources.size();
-  const size_t x_dot_at = 2, x_at = 2 + n, w_dot_at = x_at + n * with_weights,
+  // Operand 2 and those after it say which spikes are live: that is for the transpose.
+  const size_t x_dot_at = 2 + n, x_at = x_dot_at + n, w_dot_at = x_at + n * with_weights,
                w_at = w_dot_at + m * with_weights, rows_at = w_at + m;
   return with_float(remaining.get<ffi::AnyBuffer>(0)->element_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -72,12 +74,13 @@ ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
   });
 }
 
-ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, int64_t rank,
-                     int64_t with_weights, Sources sources, Numbers formats) {
+ffi::Error pull_ring(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
+                     ffi::RemainingRets results, int64_t rank, int64_t with_weights,
+                     Sources sources, Numbers formats, int64_t parallel_from) {
   const auto args = operands(remaining), rets = operands(results);
   const auto of_population = by_population(sources);
   const size_t n = of_population.size(), m = sources.size();
-  const size_t w_bar_at = 3, x_at = w_bar_at + m * with_weights, w_at = x_at + n * with_weights,
+  const size_t live_at = 3, w_bar_at = live_at + n, x_at = w_bar_at + m * with_weights, w_at = x_at + n * with_weights,
                rows_at = w_at + m;
   return with_float(remaining.get<ffi::AnyBuffer>(0)->element_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -93,36 +96,21 @@ ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
       std::memcpy(ring + modulo(head, num_slots) * num_targets, batch.at<T>(args[1]),
                   num_targets * sizeof(T));
       for (size_t j = 0; j < m * with_weights; ++j) all[j].weight_bar = batch.at<T>(rets[1 + n + j]);
+      const Slots<T> slots(ring, num_slots, num_targets, head);
+      std::vector<T*> x_bar(n);
+      std::vector<const uint8_t*> live(n);
+      std::vector<int64_t> sizes(n);
       for (size_t p = 0; p < n; ++p) {
-        T* x_bar = batch.at<T>(rets[1 + p]);
-        const T* x = with_weights ? batch.at<T>(args[x_at + p]) : nullptr;
-        const int64_t size = batch.length(rets[1 + p]);
-        for (int64_t i = 0; i < size; ++i) {
-          T total = 0;
-          for (int j : of_population[p]) {
-            const Projection<T>& row = all[j];
-            row.for_each_group(i, [&](int64_t delay, int64_t first, int64_t last) {
-              const T* bar = ring + modulo(head - 1 + delay, num_slots) * num_targets;
-              row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k,
-                                                     const T* factor) {
-                const T* w = row.weight + k * row.stride;
-                if (factor) {
-                  T given = 0;
-                  for (int64_t s = 0; s < count; ++s) given += factor[s] * bar[to[s]];
-                  total += w[0] * given;
-                  if (x && x[i] != 0) row.weight_bar[0] += x[i] * given;
-                  return;
-                }
-                for (int64_t s = 0; s < count; ++s) total += w[s * row.stride] * bar[to[s]];
-                if (!x || x[i] == 0) return;
-                T* w_bar = row.weight_bar + k * row.stride;
-                for (int64_t s = 0; s < count; ++s) w_bar[s * row.stride] += x[i] * bar[to[s]];
-              });
-            });
-          }
-          x_bar[i] = total;
-        }
+        x_bar[p] = batch.at<T>(rets[1 + p]);
+        live[p] = batch.at<uint8_t>(args[live_at + p]);
+        sizes[p] = batch.length(rets[1 + p]);
+        if (!with_weights) continue;
+        const T* x = batch.at<T>(args[x_at + p]);
+        for_each_event(x, sizes[p], [&](int64_t i) {
+          pull_weights(i, x[i], slots, all, of_population[p]);
+        });
       }
+      pull_spikes(x_bar, live, sizes, slots, all, of_population, pool, parallel_from);
     }
     return ffi::Error::Success();
   });
@@ -131,14 +119,21 @@ ffi::Error pull_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
 }  // namespace
 }  // namespace brainjax
 
-#define BRAINJAX_BIND                                  \
-  xla::ffi::Ffi::Bind()                                \
-      .RemainingArgs()                                 \
-      .RemainingRets()                                 \
-      .Attr<int64_t>("batch")                          \
-      .Attr<int64_t>("with_weights")                   \
-      .Attr<xla::ffi::Span<const int64_t>>("sources")  \
-      .Attr<xla::ffi::Span<const int64_t>>("formats")
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(PushRing, brainjax::push_ring, BRAINJAX_BIND);
-XLA_FFI_DEFINE_HANDLER_SYMBOL(PullRing, brainjax::pull_ring, BRAINJAX_BIND);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(PushRing, brainjax::push_ring,
+                              xla::ffi::Ffi::Bind()
+                                  .RemainingArgs()
+                                  .RemainingRets()
+                                  .Attr<int64_t>("batch")
+                                  .Attr<int64_t>("with_weights")
+                                  .Attr<xla::ffi::Span<const int64_t>>("sources")
+                                  .Attr<xla::ffi::Span<const int64_t>>("formats"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(PullRing, brainjax::pull_ring,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .RemainingArgs()
+                                  .RemainingRets()
+                                  .Attr<int64_t>("batch")
+                                  .Attr<int64_t>("with_weights")
+                                  .Attr<xla::ffi::Span<const int64_t>>("sources")
+                                  .Attr<xla::ffi::Span<const int64_t>>("formats")
+                                  .Attr<int64_t>("parallel_from"));

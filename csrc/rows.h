@@ -64,6 +64,12 @@ struct Projection {
                                                : static_cast<const int64_t*>(made->where)[source];
   }
 
+  // The same on average, of `size` sources.
+  double mean_fan_out(int64_t size) const {
+    return format == kRows ? double(group_begin(source_ptr[size])) / size
+                           : double(row_begin(size) - row_begin(0)) / size;
+  }
+
   // Calls f(delay, first, last) for each group of a source, by delay.
   template <class F>
   void for_each_group(int64_t source, F f) const {

@@ -13,7 +13,7 @@ from ._declared import declared
 from ._options import KINDS, Entry, table_of
 
 LIBRARY: dict[str, tuple[Any, ...]] = {
-    "surrogate": (neurons.SuperSpike, neurons.ArcTan, neurons.NoSurrogate),
+    "surrogate": (neurons.SuperSpike, neurons.ArcTan, neurons.Triangle, neurons.NoSurrogate),
     "distribution": (connect.Uniform, connect.Normal, connect.LogNormal),
     "neuron": (neurons.LIF,),
     "source": (stimuli.PoissonSource, stimuli.SpikeSource),

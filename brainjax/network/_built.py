@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..core import (
     Dynamics,
@@ -84,6 +84,13 @@ class NetworkState(NamedTuple):
     pending: Ring | History  # spikes under way to their targets
 
 
+class Backward(NamedTuple):
+    """What a loop carries beside the state for the backward pass; no value depends on it."""
+
+    slack: tuple[Array, ...]  # zeros that carry the derivative by the weights
+    live: dict[str, Bool[Array, " size"]]  # which of the state's spikes have a derivative
+
+
 class BuiltNetwork(Dynamics):
     """A network ready to run, made by `brainjax.build`.
 
@@ -139,6 +146,15 @@ class BuiltNetwork(Dynamics):
     def whole(self, x: Array) -> Array:
         """Values of the neurons held here as those of the whole population."""
         return x if self.axis is None else jax.lax.all_gather(x, self.axis, tiled=True)
+
+    def _whole_spikes(self, spikes: Array, *live: Array) -> list[Array]:
+        """Spikes of whole populations, and which of them are live if that is given."""
+        if self.axis is None or not live:
+            return [self.whole(spikes), *live]
+        # One collective costs less than two.
+        both = jnp.stack([spikes, live[0].astype(spikes.dtype)])
+        spikes, alive = jax.lax.all_gather(both, self.axis, axis=1, tiled=True)
+        return [spikes, alive != 0]
 
     def observe(self, state: NetworkState, population: str, field: str) -> Float[Array, " size"]:
         """A field of the state of a whole population, or its `"spikes"`."""
@@ -311,10 +327,14 @@ class BuiltNetwork(Dynamics):
         stream: Stream = population.stream(state.words, name, first)
         return Instant(state.steps, self.dt_leaf, stream)
 
-    def slack(self) -> tuple[Array, ...]:
-        """Zeros that carry the derivative by the weights; see `brainjax.ops.deliver`."""
+    def backward(self) -> Backward:
+        """What a loop hands to `advance` beside the state it starts from.
+
+        The first spikes are the caller's, who may differentiate by them: all are live.
+        """
         weights = [self.projections[n].flat_weight for n in self.projection_names]
-        return tuple(w - jax.lax.stop_gradient(w) for w in weights)
+        slack = tuple(w - jax.lax.stop_gradient(w) for w in weights)
+        return Backward(slack, {n: jnp.ones(self.size_of(n), bool) for n in self.sources})
 
     def step(
         self, state: NetworkState, input: Mapping[str, Array] | None = None, *, at: Any = None
@@ -331,7 +351,7 @@ class BuiltNetwork(Dynamics):
         del at
         input = dict(input or {})
         built = self.resolved()
-        state, _ = built.advance(state, input, built.slack(), built.prepare(state, input))
+        state, _ = built.advance(state, input, built.backward(), built.prepare(state, input))
         return state, state.spikes
 
     def resolved(self) -> "BuiltNetwork":
@@ -341,8 +361,13 @@ class BuiltNetwork(Dynamics):
         projections = {n: p.resolved(self.dt) for n, p in self.projections.items()}
         return dataclasses.replace(self, projections=projections)
 
-    def prepare(self, state: NetworkState, input: Mapping[str, Array]) -> dict[str, Callable]:
-        """The steps of the populations, for a loop that begins at `state` with such input."""
+    def prepare(
+        self, state: NetworkState, input: Mapping[str, Array], *, live: bool = False
+    ) -> dict[str, Callable]:
+        """The steps of the populations, for a loop that begins at `state` with such input.
+
+        With `live` they also say which spikes have a derivative: a loop then carries `Backward`.
+        """
         quiet = self._no_arrivals()
         return {
             name: self.populations[name].prepare(
@@ -351,23 +376,28 @@ class BuiltNetwork(Dynamics):
                 at=self.at(state, name),
                 stimuli=tuple(s for s in self.stimuli if s.target.partition(".")[0] == name),
                 impl=self.impl,
+                live=live and name in self.sources,
             )
             for name in self.names
         }
 
-    def advance(self, state: NetworkState, input: Mapping[str, Array], slack, steps):
-        """One step that hands `slack` on, so that a scan can carry it; `steps` from `prepare`."""
+    def advance(
+        self, state: NetworkState, input: Mapping[str, Array], backward: Backward, steps
+    ) -> tuple[NetworkState, Backward]:
+        """One step for a loop, which carries the state and `backward`; `steps` from `prepare`."""
         with jax.named_scope("deliver"):
-            arrivals, pending, slack = self._deliver(state, slack)
-        populations, spikes = {}, {}
+            arrivals, pending, slack = self._deliver(state, backward)
+        populations, spikes, live = {}, {}, {}
         for name in self.names:
             with jax.named_scope(name):
                 into = self._input(name, arrivals[name], input)
                 at = self.at(state, name)
-                populations[name], spiked = steps[name](state.populations[name], into, at)
-                spikes[name] = self.whole(spiked)
+                populations[name], *spiked = steps[name](state.populations[name], into, at)
+                spikes[name], *alive = self._whole_spikes(*spiked)
+                if alive:
+                    (live[name],) = alive
         state = NetworkState(state.steps + 1, state.words, populations, spikes, pending)
-        return state, slack
+        return state, Backward(slack, live)
 
     def _input(self, name: str, arrivals, input: Mapping[str, Array]) -> PopulationInput:
         """What reaches a population: arrivals through projections, and from outside."""
@@ -381,18 +411,19 @@ class BuiltNetwork(Dynamics):
         quiet = {n: jnp.zeros(p.size, self.dt_leaf.dtype) for n, p in self.populations.items()}
         return {n: dict.fromkeys(p.receptors, quiet[n]) for n, p in self.populations.items()}
 
-    def _deliver(self, state: NetworkState, slack):
+    def _deliver(self, state: NetworkState, backward: Backward):
         projections = [self.projections[n] for n in self.projection_names]
         if not projections:
-            return self._no_arrivals(), state.pending, slack
+            return self._no_arrivals(), state.pending, backward.slack
         pending, due, slack = deliver(
             state.pending,
             tuple(state.spikes[n] for n in self.sources),
             tuple(p.rows for p in projections),
             tuple(p.flat_weight for p in projections),
-            slack,
+            backward.slack,
             index=state.steps,
             layout=self.layout,
+            live=tuple(backward.live[n] for n in self.sources),
             tables=self.tables,
             impl=self.impl,
         )

@@ -220,6 +220,7 @@ class Population(Dynamics):
         at: Instant,
         stimuli: tuple[Stimulus, ...] = (),
         impl: str = "auto",
+        live: bool = False,
     ) -> Callable:
         """The step of this population as a function for a loop.
 
@@ -231,10 +232,12 @@ class Population(Dynamics):
         - `at`: the first instant.
         - `stimuli`: those that aim at this population.
         - `impl`: which implementation of the step runs.
+        - `live`: whether the step also says which spikes have a derivative.
 
         **Returns:**
 
         `(state, input, at) -> (state, spikes)`. Spikes are 0, or the number a spike multiplies.
+        With `live`, `(state, spikes, live)`.
         """
         shared = tuple(s for s in stimuli if not s.elementwise)
         scattered = tuple(s for s in stimuli if s.elementwise)
@@ -245,9 +248,10 @@ class Population(Dynamics):
                 input = add_input(input, stimulus.target, stimulus.amount(at=at))
             return input
 
+        whole_step = live_population_step if live else population_step
         if self.neuron.elementwise:
             step = prepare_map(
-                population_step,
+                whole_step,
                 fixed,
                 state,
                 with_shared(input, at),
@@ -256,7 +260,7 @@ class Population(Dynamics):
                 name=type(self.neuron).__name__,
             )
         else:
-            step = functools.partial(population_step, *fixed)
+            step = functools.partial(whole_step, *fixed)
         return lambda state, input, at: step(state, with_shared(input, at), at.index)
 
     def step(
@@ -277,9 +281,15 @@ def add_input(input: PopulationInput, target: str, amount) -> PopulationInput:
 
 def population_step(neuron, receptors, stimuli, dt, stream, state, input, index):
     """One step of a population, elementwise over its neurons if the model is."""
+    step = (neuron, receptors, stimuli, dt, stream, state, input, index)
+    return live_population_step(*step)[:2]
+
+
+def live_population_step(neuron, receptors, stimuli, dt, stream, state, input, index):
+    """`population_step`, and which spikes have a derivative."""
     at = Instant(index, dt, stream)
     for stimulus in stimuli:
         input = add_input(input, stimulus.target, stimulus.amount(at=at))
     drive = Drive(receptors, state.receptors, input.current, input.arrivals)
-    moved, spikes = neuron.step(state.neuron, drive, at=at)
-    return PopulationState(moved, drive.advance(dt)), spikes
+    moved, spikes, live = neuron.live_step(state.neuron, drive, at=at)
+    return PopulationState(moved, drive.advance(dt)), spikes, live

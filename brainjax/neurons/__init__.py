@@ -8,3 +8,4 @@ from ._surrogate import ArcTan as ArcTan
 from ._surrogate import NoSurrogate as NoSurrogate
 from ._surrogate import SuperSpike as SuperSpike
 from ._surrogate import Surrogate as Surrogate
+from ._surrogate import Triangle as Triangle

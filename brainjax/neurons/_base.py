@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..core import Dynamics, Instant, explain, float_dtype
 from ..ops import switch
@@ -86,6 +86,16 @@ class SpikingNeuron(Dynamics):
         self, state: NeuronState, input: Drive, *, at: Instant
     ) -> tuple[NeuronState, Float[Array, " size"]]:
         """One step; the output is 1 for the neurons that spike at its end, else 0."""
+        state, spike, _ = self.live_step(state, input, at=at)
+        return state, spike
+
+    def live_step(
+        self, state: NeuronState, input: Drive, *, at: Instant
+    ) -> tuple[NeuronState, Float[Array, " size"], Bool[Array, " size"]]:
+        """One step, and which spikes are live: have a derivative, be they 1 or 0.
+
+        Spikes are live where the membrane is not held and the surrogate is not zero.
+        """
         active = state.refractory == 0
         moved = self.flow(state.membrane, input, at=at)
         for amount in input.jumps():
@@ -102,4 +112,5 @@ class SpikingNeuron(Dynamics):
 
         steps = jnp.round(jax.lax.stop_gradient(self.t_ref) / at.dt).astype(jnp.int32)
         refractory = jnp.where(spike != 0, steps, jnp.maximum(state.refractory - 1, 0))
-        return NeuronState(membrane, refractory), spike
+        live = active & (self.surrogate.derivative(distance) != 0)
+        return NeuronState(membrane, refractory), spike, live

@@ -1,7 +1,8 @@
 """Surrogate derivatives: what stands in for the derivative of a spike.
 
-The surrogates here have unbounded support: every neuron, silent or not, passes a gradient, so a
-backward pass costs all synapses.
+Where a surrogate is zero a spike passes no gradient, and a backward pass does not read the synapses
+behind it. `Triangle` is zero but near threshold. `SuperSpike` and `ArcTan` are zero nowhere: with
+them every neuron, silent or not, passes a gradient, and a backward pass costs all synapses.
 """
 
 import abc
@@ -24,7 +25,10 @@ class Surrogate(eqx.Module):
 
     @abc.abstractmethod
     def derivative(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The surrogate derivative at distance `x` from threshold (mV), in 1/mV."""
+        """The surrogate derivative at distance `x` from threshold (mV), in 1/mV.
+
+        Where it is exactly 0, its own derivatives are taken to be so, too.
+        """
 
     def spike(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """1 where `x >= 0` (mV), else 0; its derivative is `derivative(x)`."""
@@ -59,6 +63,25 @@ class ArcTan(Surrogate):
 
     def derivative(self, x):
         return self.alpha / 2 / (1 + jnp.square(math.pi / 2 * self.alpha * x))
+
+
+class Triangle(Surrogate):
+    """A triangle: max(0, 1 - |x| / width), zero farther from threshold.
+
+    Its support is bounded: gradients cost the synapses of the neurons that are near threshold, and
+    no others. The default has the height and the area of the default `SuperSpike`. What is too
+    narrow tells neurons that never come near threshold nothing about how to begin.
+
+    Source: Bellec et al. (2018), Long short-term memory and learning-to-learn in networks of
+    spiking neurons. doi:10.48550/arXiv.1803.09574
+    """
+
+    width: Parameter = parameter(
+        0.1, unit="mV", doc="distance from threshold at which it is zero", domain="positive"
+    )
+
+    def derivative(self, x):
+        return jnp.maximum(1 - jnp.abs(x) / self.width, 0)
 
 
 class NoSurrogate(Surrogate):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ._check_rows import check_contents
 from ._check_types import check_array, check_delivery, check_number, refuse
@@ -104,6 +104,7 @@ def deliver(
     *,
     index: Int[Array, ""],
     layout: Layout,
+    live: tuple[Bool[Array, " size"], ...] = (),
     tables: tuple[GroupTable, ...] = (),
     impl: str = "auto",
 ) -> tuple[Pending, Float[Array, " num_targets"], tuple[Float[Array, "..."], ...]]:
@@ -122,6 +123,9 @@ def deliver(
       (zeros), the weights are differentiated directly: right, but slower.
     - `index`: the number of the step, int32.
     - `layout`, `impl`: fixed when compiled; `impl` is `"auto"`, `"jax"` or `"native"`.
+    - `live`: per source population, whose spikes have a derivative; all by default. A backward pass
+      reads the rows of these alone, and gives zero to others. Every tangent of a spike that is not
+      live must be zero. No value depends on it.
     - `tables`: per source population, made of `rows` by `group_tables`, or none. They change the
       time it takes to deliver from a history, and no bit.
 
@@ -151,7 +155,8 @@ def deliver(
         "batch": 0,
     }
     if isinstance(pending, Ring):
-        args = align_varying(pending.slots, head, *spikes, *slack, *weights, *flat(rows))
+        live = live or tuple(jnp.ones(x.shape, bool) for x in spikes)
+        args = align_varying(pending.slots, head, *live, *spikes, *slack, *weights, *flat(rows))
         slots, due, *handed_on = deliver_ring_p.bind(*args, **how)
         return pending._replace(slots=slots), due, tuple(handed_on)
     held = [a for of_population in zip(*pending, strict=True) for a in of_population]

@@ -83,14 +83,15 @@ def roll(built, state, inputs, num_steps, recorders, checkpoint) -> tuple[Networ
         state = state._replace(pending=_ring_of(built, state.pending, state.steps))
 
     def step(carry, input):
-        state, slack, carries = carry
-        state, slack = built.advance(state, input, slack, steps)
+        state, backward, carries = carry
+        state, backward = built.advance(state, input, backward, steps)
         carries, kept = step_all(recorders, built, carries, state)
-        return (state, slack, carries), kept
+        return (state, backward, carries), kept
 
-    steps = built.prepare(state, {k: v[0] for k, v in inputs.items()} if num_steps else {})
+    first = {k: v[0] for k, v in inputs.items()} if num_steps else {}
+    steps = built.prepare(state, first, live=True)
     carries = {n: r.init(built, num_steps) for n, r in recorders.items()}
-    carry = varying_alike((state, built.slack(), carries), built, inputs)
+    carry = varying_alike((state, built.backward(), carries), built, inputs)
     (last, _, carries), stack = _scan(step, carry, inputs, num_steps, checkpoint)
     block = Block(carries, stack, state.steps, num_steps)
     return last, finish_all(recorders, built, [block])

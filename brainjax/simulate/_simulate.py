@@ -160,12 +160,12 @@ def _new_state(built: BuiltNetwork, key) -> NetworkState:
 def _run_chunk(built: BuiltNetwork, recorders, state: NetworkState, inputs, num_steps, chunk: int):
     """`num_steps` (traced, at most `chunk`) steps; also which populations are still finite."""
     built = built.resolved()
-    slack = built.slack()
+    backward = built.backward()
     steps = built.prepare(state, {k: v[0] for k, v in inputs.items()})
 
     def advance(i, state):
         input = jax.tree.map(lambda x: x[i], inputs)
-        return built.advance(state, input, slack, steps)[0]
+        return built.advance(state, input, backward, steps)[0]
 
     def step(i, loop):
         state, carries, stack = loop

@@ -5,9 +5,9 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from ..core import Dynamics, as_leaf, explain, parameter
+from ..core import Dynamics, Instant, as_leaf, explain, parameter
 from ..core._parameters import Parameter
 from ._poisson import events_per_step, poisson_counts
 from ._stimulus import _during
@@ -16,10 +16,20 @@ from ._stimulus import _during
 class Source(Dynamics):
     """A population that spikes without input. Its spikes may be graded: a number multiplies."""
 
+    # Whether spikes depend smoothly on a parameter. Where they do not, no gradient is sought.
+    differentiable: ClassVar[bool] = True
+
     def observe(self, state: Any) -> dict[str, Array]:
         """Sources have nothing to record but their spikes."""
         del state
         return {}
+
+    def live_step(
+        self, state: Any, input: Any, *, at: Instant
+    ) -> tuple[Any, Float[Array, " size"], Bool[Array, " size"]]:
+        """One step, and which spikes are live: have a derivative."""
+        state, spikes = self.step(state, input, at=at)
+        return state, spikes, jnp.full(jnp.shape(spikes), self.differentiable)
 
     def prepared(self, dt: float, size: int) -> "Source":
         """The source for steps of `dt` ms and `size` units, checked."""
@@ -39,6 +49,7 @@ class PoissonSource(Source):
     """
 
     elementwise: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
     rate: Parameter = parameter(unit="Hz", doc="rate of each unit", domain="nonnegative")
     start: Parameter = parameter(0.0, unit="ms", doc="onset")
     stop: Parameter = parameter(float("inf"), unit="ms", doc="end", domain="real")

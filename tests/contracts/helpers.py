@@ -68,6 +68,7 @@ CASES = [
     Case("receptor", bj.AlphaConductance, bj.AlphaConductance, 5.0),
     Case("surrogate", bj.SuperSpike, bj.SuperSpike, flat=_flat("beta")),
     Case("surrogate", bj.ArcTan, bj.ArcTan, flat=_flat("alpha")),
+    Case("surrogate", bj.Triangle, lambda: bj.Triangle(width=5.0), flat=_flat("width")),
     Case("surrogate", bj.NoSurrogate, bj.NoSurrogate),
     Case(
         "stimulus",
