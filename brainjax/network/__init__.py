@@ -3,7 +3,7 @@
 from ._build import build as build
 from ._build import prepare as prepare
 from ._built import BuiltNetwork as BuiltNetwork
-from ._built import BuiltProjection as BuiltProjection
+from ._built_projection import BuiltProjection as BuiltProjection
 from ._built import NetworkState as NetworkState
 from ._built import ports_of as ports_of
 from ._layout import Edges as Edges

@@ -1,7 +1,6 @@
 """A network that can be run: connections laid out, one step of everything a pure function."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -23,55 +22,19 @@ from ..core import (
     parameters_of,
 )
 from ..ops import (
-    Connections,
-    Convolution,
     GroupTable,
     History,
     Layout,
     Ring,
-    Rows,
     deliver,
     empty_history,
     empty_ring,
-    fence,
 )
 from ..stimuli import Stimulus
-from ._interpolate import interpolated
+from ._built_projection import BuiltProjection
 from ._layout import Edges, edges_of
 from ._population import Population, PopulationInput, PopulationState, add_input
 from ._summary import summarise
-
-
-class BuiltProjection(eqx.Module):
-    """The synapses of a projection as the engine holds them."""
-
-    rows: Connections
-    # In the receptor's unit: (), (synapses,) in row order, or the kernel of a convolution.
-    weight: Float[Array, "..."]
-    source: str = eqx.field(static=True)
-    target: str = eqx.field(static=True)
-    offset: int = eqx.field(static=True)  # of the target receptor among the accumulators
-    longest_delay: int = eqx.field(static=True)
-    delay: Float[Array, " synapses"] | None = None  # ms, where delays are trained
-
-    @property
-    def num_synapses(self) -> int:
-        """How many synapses there are."""
-        return self.rows.num_synapses
-
-    def resolved(self, dt: float) -> "BuiltProjection":
-        """The projection as the delivery op takes it, for a loop with steps of `dt` ms."""
-        if self.delay is None:
-            return self
-        assert isinstance(self.rows, Rows), "made by lay_out_trainable"
-        at = self.delay, dt, self.longest_delay
-        rows, weight = fence(interpolated(self.rows, self.weight, *at))
-        return dataclasses.replace(self, rows=rows, weight=weight, delay=None)
-
-    @property
-    def flat_weight(self) -> Float[Array, "..."]:
-        """The weight as the delivery op takes it: one, or a vector."""
-        return self.weight if self.weight.ndim < 2 else self.weight.ravel()
 
 
 class NetworkState(NamedTuple):
@@ -182,11 +145,7 @@ class BuiltNetwork(Dynamics):
         An array in the unit of the receptor; traced if the weights are.
         """
         held = self._projection(projection)
-        edges, order, factor = edges_of(held.rows, held.offset)
-        weight = held.weight.ravel()[order] if held.weight.ndim else held.weight
-        if factor is not None:
-            weight = weight * factor
-        weight = jnp.broadcast_to(weight, order.shape)
+        weight = held.weights()
         if as_ == "coo":
             return weight
         if as_ != "dense":
@@ -194,6 +153,7 @@ class BuiltNetwork(Dynamics):
         shape = tuple(
             self.populations[n].size for n in (held.source, held.target.partition(".")[0])
         )
+        edges = self.edges(projection)
         return jnp.zeros(shape, weight.dtype).at[edges.pre, edges.post].add(weight)
 
     def delays(self, projection: str) -> Float[Array, " synapses"]:
@@ -261,21 +221,11 @@ class BuiltNetwork(Dynamics):
         A convolution takes one number or a kernel.
         """
         held = self._projection(projection)
-        weight = jnp.asarray(weight, held.weight.dtype)
-        kernel = held.rows.kernel if isinstance(held.rows, Convolution) else None
-        shape = kernel or (held.rows.num_weights,)
-        if weight.shape not in ((), shape if math.prod(shape) else ()):
-            raise ValueError(
-                explain(
-                    f"with_weights('{projection}')",
-                    got=f"shape {weight.shape}",
-                    expected=f"() or {shape}" if math.prod(shape) else "()",
-                )
-            )
-        if weight.ndim and not kernel:
-            order = edges_of(held.rows, held.offset)[1]
-            weight = jnp.zeros_like(weight).at[order].set(weight)
-        return eqx.tree_at(lambda b: b.projections[projection].weight, self, weight)
+        try:
+            held = held.with_weights(weight)
+        except ValueError as error:
+            raise ValueError(f"with_weights('{projection}'): {error}") from None
+        return dataclasses.replace(self, projections={**self.projections, projection: held})
 
     def _projection(self, name: str) -> BuiltProjection:
         if name not in self.projections:

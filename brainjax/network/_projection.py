@@ -11,7 +11,7 @@ from ..connect import Convolution, Distribution, Rule, procedural, quantile_tabl
 from ..core import HostStream, as_leaf, explain, float_dtype
 from ..ops import Convolution as ConvolutionFormat
 from ..ops import ProceduralRows, Regular
-from ._built import BuiltProjection
+from ._built_projection import BuiltProjection
 from ._layout import LaidOut, as_rows, lay_out
 from ._network import Projection
 from ._population import Population
