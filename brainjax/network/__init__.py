@@ -3,9 +3,9 @@
 from ._build import build as build
 from ._build import prepare as prepare
 from ._built import BuiltNetwork as BuiltNetwork
-from ._built_projection import BuiltProjection as BuiltProjection
 from ._built import NetworkState as NetworkState
 from ._built import ports_of as ports_of
+from ._built_projection import BuiltProjection as BuiltProjection
 from ._layout import Edges as Edges
 from ._memory import Memory as Memory
 from ._memory import memory_of as memory_of

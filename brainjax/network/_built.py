@@ -29,6 +29,7 @@ from ..ops import (
     deliver,
     empty_history,
     empty_ring,
+    varying_alike,
 )
 from ..stimuli import Stimulus
 from ._built_projection import BuiltProjection
@@ -347,7 +348,7 @@ class BuiltNetwork(Dynamics):
                 if alive:
                     (live[name],) = alive
         state = NetworkState(state.steps + 1, state.words, populations, spikes, pending)
-        return state, Backward(slack, live)
+        return state, Backward(slack, varying_alike(live, backward))
 
     def _input(self, name: str, arrivals, input: Mapping[str, Array]) -> PopulationInput:
         """What reaches a population: arrivals through projections, and from outside."""

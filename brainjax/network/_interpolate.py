@@ -50,6 +50,7 @@ def interpolated(
         target=_pairs(rows.target, rows.target),
         longest_row=2 * rows.longest_row,
         longest_group=rows.longest_group,
+        ordered=False,
     )
     return two, _pairs(weight * (1 - rest), weight * rest)
 

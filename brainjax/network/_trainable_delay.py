@@ -87,5 +87,6 @@ def lay_out_trainable(
         target=jnp.asarray(post + offset, jnp.int32),
         longest_row=int(np.diff(begin).max(initial=0)),
         longest_group=min(post.size, 1),
+        ordered=False,
     )
     return LaidOut(rows, None, longest, ms)

@@ -71,7 +71,7 @@ def check_groups(what: str, rows: Any) -> None:
     _check_pointers(f"{what}.source_ptr", source_ptr, rows.group_delay.shape[0])
     _check_pointers(f"{what}.group_ptr", group_ptr, rows.num_synapses)
     delay = np.asarray(rows.group_delay)[: source_ptr[-1]]  # what is behind is padding
-    wrong = delay[1:] <= delay[:-1]
+    wrong = (delay[1:] <= delay[:-1]) & rows.ordered
     wrong[source_ptr[(source_ptr > 0) & (source_ptr < delay.size)] - 1] = False
     if np.any(wrong):
         at = int(np.argmax(wrong)) + 1
@@ -183,6 +183,9 @@ def check_rows(rows: Sequence[Connections], layout: Any, *, what: str = "rows") 
 
 def check_contents(op: str, pending: Any, rows: Any, layout: Any, tables: Any) -> None:
     """Refuse operands of delivery that lead out of bounds, as far as they are concrete."""
+    if hasattr(pending, "neuron") and not all(getattr(r, "ordered", True) for r in rows):
+        mend = "Use a ring, as brainjax.rollout does."
+        refuse(f"{op}: pending", "a history", "a ring, since delays are out of order", mend)
     if are_concrete(rows):
         check_rows(rows, layout, what=f"{op}: rows")
     if are_concrete(tables):

@@ -28,6 +28,8 @@ class Rows(Connections):
     target: Int[Array, " synapses"]  # accumulator of the network
     longest_row: int = field(metadata={"static": True})  # most synapses of one source
     longest_group: int = field(metadata={"static": True})  # most of one source and delay
+    # Whether delays ascend within a source. A history needs that; a ring does not.
+    ordered: bool = field(default=True, metadata={"static": True})
 
     format = 0
 

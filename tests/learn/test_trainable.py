@@ -36,4 +36,4 @@ def test_partition_and_combine_give_the_network_back(built):
 
 def test_refuses_indices(built):
     with pytest.raises(TypeError, match=r"trainable: where: got .*int32.*floating-point leaves"):
-        bj.trainable(built, lambda b: b.projections["self"].rows.target)
+        bj.trainable(built, lambda b: b.projections["self"].rows.delay)
