@@ -34,7 +34,7 @@ def deliver(size: int, out_degree: int, spikes: int, steps: int, form: str):
     def loop(built, emitted, pending):
         projections = [built.projections[n] for n in built.projection_names]
         rows, weights = zip(*((p.rows, p.flat_weight) for p in projections), strict=True)
-        slack = built.slack()
+        slack = built.backward().slack
 
         def step(i, carry):
             pending, _ = carry

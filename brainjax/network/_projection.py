@@ -70,7 +70,7 @@ def build_projection(
 
 
 def stored(built: BuiltProjection) -> BuiltProjection:
-    """The same synapses as stored rows, each with a weight of its own or one for all."""
+    """The synapses of `built` as stored rows, each with a weight of its own or one for all."""
     rows, weight_at, factor = as_rows(built.rows)
     if rows is built.rows:
         return built

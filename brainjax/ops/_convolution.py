@@ -21,13 +21,21 @@ class Convolution(OneDelay):
     `(height, width, channels in, channels out)`, flat; it is laid over the input as
     `jax.lax.conv` does it (no flip), every `strides`, `padding` beyond the upper and left edge.
     A source has a place in its row for each place of the kernel, reached or not.
+
+    **Arguments:**
+
+    - `delay`: steps, of all synapses.
+    - `origin`: the first accumulator of the target.
+    - `shape`: of the source, height, width and channels; `kernel`: the shape of the kernel.
+    - `outputs`: height and width of the target.
+    - `strides`, `padding`: along height and width.
     """
 
-    delay: Int[Array, ""]  # steps
-    origin: Int[Array, ""]  # the first accumulator of the target
-    shape: tuple[int, int, int] = field(metadata=_STATIC)  # of the source: height, width, channels
+    delay: Int[Array, ""]
+    origin: Int[Array, ""]
+    shape: tuple[int, int, int] = field(metadata=_STATIC)
     kernel: tuple[int, int, int, int] = field(metadata=_STATIC)
-    outputs: tuple[int, int] = field(metadata=_STATIC)  # height and width of the target
+    outputs: tuple[int, int] = field(metadata=_STATIC)
     strides: tuple[int, int] = field(metadata=_STATIC)
     padding: tuple[int, int] = field(metadata=_STATIC)
 

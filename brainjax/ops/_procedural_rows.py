@@ -23,17 +23,25 @@ class ProceduralRows(OneDelay):
     factor that each synapse has. Of all targets only `first` and the `count - 1` behind it are held
     here, from the accumulator `origin` on: a device that holds a part of a population makes the
     rows of the whole, and leaves out what ends elsewhere.
+
+    **Arguments:**
+
+    - `delay`: steps, of all synapses.
+    - `origin`: the accumulator of the target `first`; `count`: how many targets are held.
+    - `words`, `where`: as of `targets`; `table`: as of `factors`, without cells if there are none.
+    - `shape`: what the matrix looks like.
+    - `number`: of synapses, on all devices.
     """
 
-    delay: Int[Array, ""]  # steps
-    origin: Int[Array, ""]  # the accumulator of target `first`
+    delay: Int[Array, ""]
+    origin: Int[Array, ""]
     first: Int[Array, ""]
     words: UInt32[Array, "2"]
-    where: Array  # as of `targets`
-    table: Float[Array, "cells 4"]  # as of `factors`; without cells there are no factors
+    where: Array
+    table: Float[Array, "cells 4"]
     shape: Procedural = field(metadata=_STATIC)
     count: int = field(metadata=_STATIC)
-    number: int = field(metadata=_STATIC)  # of synapses, on all devices
+    number: int = field(metadata=_STATIC)
 
     format = 4
     by_row = True

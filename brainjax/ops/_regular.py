@@ -55,12 +55,18 @@ class Regular(_Counted):
     """Source i reaches the accumulators `origin + stride * i` and the `per_source - 1` behind it.
 
     With a `stride` of 0 that is a dense matrix; with 1 and a `per_source` of 1, one to one.
+
+    **Arguments:**
+
+    - `delay`: steps, of all synapses.
+    - `origin`: an accumulator of the network.
+    - `num_pre`: the size of the source population; `per_source`: synapses of each.
     """
 
-    delay: Int[Array, ""]  # steps
+    delay: Int[Array, ""]
     origin: Int[Array, ""]
-    num_pre: int = field(metadata=_STATIC)  # the size of the source population
-    per_source: int = field(metadata=_STATIC)  # synapses
+    num_pre: int = field(metadata=_STATIC)
+    per_source: int = field(metadata=_STATIC)
     stride: int = field(metadata=_STATIC)
 
     format = 1
@@ -76,12 +82,19 @@ class Regular(_Counted):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class FixedFanOut(_Counted):
-    """Every source has `per_source` synapses; their targets are stored, source by source."""
+    """Every source has `per_source` synapses; their targets are stored, source by source.
 
-    delay: Int[Array, ""]  # steps
-    target: Int[Array, " synapses"]  # accumulator of the network
-    num_pre: int = field(metadata=_STATIC)  # the size of the source population
-    per_source: int = field(metadata=_STATIC)  # synapses
+    **Arguments:**
+
+    - `delay`: steps, of all synapses.
+    - `target`: the accumulator of the network that each synapse ends in.
+    - `num_pre`: the size of the source population.
+    """
+
+    delay: Int[Array, ""]
+    target: Int[Array, " synapses"]
+    num_pre: int = field(metadata=_STATIC)
+    per_source: int = field(metadata=_STATIC)
 
     format = 2
 

@@ -20,15 +20,23 @@ class Rows(Connections):
     Synapses of one source and one delay are a group; only groups that are not empty are stored.
     From 2^31 synapses on `group_ptr` has a second axis, the two halves of numbers of 64 bits (low
     first): `wide_pointers` makes it. Only the native library can read it then.
+
+    **Arguments:**
+
+    - `source_ptr`: the groups of source i are `source_ptr[i]:source_ptr[i + 1]`.
+    - `group_delay`: steps, of each group; ascending within a source.
+    - `group_ptr`: the synapses of group g are `group_ptr[g]:group_ptr[g + 1]`.
+    - `target`: the accumulator of the network that each synapse ends in.
+    - `longest_row`, `longest_group`: most synapses of one source, and of one source and delay.
+    - `ordered`: whether delays ascend within a source. A history needs that; a ring does not.
     """
 
-    source_ptr: Int[Array, " sources_plus_1"]  # groups of source i: source_ptr[i]:source_ptr[i+1]
-    group_delay: Int[Array, " groups"]  # steps, ascending within a source
-    group_ptr: Int[Array, " groups_plus_1 *halves"]  # synapses of group g, as of source i
-    target: Int[Array, " synapses"]  # accumulator of the network
-    longest_row: int = field(metadata={"static": True})  # most synapses of one source
-    longest_group: int = field(metadata={"static": True})  # most of one source and delay
-    # Whether delays ascend within a source. A history needs that; a ring does not.
+    source_ptr: Int[Array, " sources_plus_1"]
+    group_delay: Int[Array, " groups"]
+    group_ptr: Int[Array, " groups_plus_1 *halves"]
+    target: Int[Array, " synapses"]
+    longest_row: int = field(metadata={"static": True})
+    longest_group: int = field(metadata={"static": True})
     ordered: bool = field(default=True, metadata={"static": True})
 
     format = 0
@@ -107,12 +115,12 @@ class Rows(Connections):
 
 
 def wide_pointers(pointers: np.ndarray) -> np.ndarray:
-    """Offsets of 64 bits as two halves of 32, low first: JAX has no others by default."""
+    """Offsets `pointers` of 64 bits as two halves of 32, low first, for JAX has no others."""
     return np.ascontiguousarray(pointers, "<i8").view(np.int32).reshape(-1, 2)
 
 
 def pointers(group_ptr) -> np.ndarray:
-    """The offsets that `Rows.group_ptr` holds, narrow or wide; int64, on the host."""
+    """The offsets that a `group_ptr` of `Rows` holds, narrow or wide; int64, on the host."""
     held = np.asarray(group_ptr)
     return held.astype(np.int64) if held.ndim == 1 else held.view("<i8")[:, 0]
 
