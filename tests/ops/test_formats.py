@@ -148,7 +148,7 @@ def loss(wiring: Wiring, weights, spikes, impl):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("scalar", [False, True])
+@pytest.mark.parametrize("scalar", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_derivatives_are_those_of_stored_rows(scalar, impl):
     """First and second: by the weights, the spikes, and both."""
     stored, given, places = both(scalar, ("dense", "band", "fixed fan-out", "strided convolution"))

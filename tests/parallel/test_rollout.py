@@ -106,7 +106,7 @@ def test_goes_on_where_one_device_stopped(built, inputs, on_one):
     assert equal(end, expected_state)
 
 
-@pytest.mark.parametrize("impl", ["auto", "jax"])
+@pytest.mark.parametrize("impl", ["auto", pytest.param("jax", marks=pytest.mark.slow)])
 def test_gradient_equals_that_of_one_device(built, impl):
     """Parts are padded to one length: the padding must not be seen by either implementation."""
     built = dataclasses.replace(built, impl=impl)
