@@ -101,10 +101,9 @@ def test_lowers(op, transform):
 
 def _of_refusals(op, transform):
     if is_refused(op, transform):
-        yield from (("native", ()), ("jax", ()))
+        yield from (("native", ()), ("jax", pytest.mark.pure))
 
 
-@pytest.mark.pure
 @pytest.mark.parametrize(("impl", "op", "transform"), _params(_of_refusals))
 def test_refused(impl, op, transform):
     """By the named error, when it is traced."""
