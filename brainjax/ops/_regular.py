@@ -3,6 +3,7 @@
 Nothing, or nothing but the target, is stored of a synapse beside its weight.
 """
 
+import abc
 from dataclasses import dataclass, field
 
 import jax
@@ -32,9 +33,9 @@ class _Counted(OneDelay):
     def num_weights(self) -> int:
         return self.num_synapses
 
+    @abc.abstractmethod
     def _target(self, source, position):
         """The accumulators in which synapses end, given their source and place in its row."""
-        raise NotImplementedError
 
     def row(self, source, *weights) -> Row:
         position = jnp.arange(self.fan_out, dtype=jnp.int32)
