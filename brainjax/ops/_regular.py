@@ -5,6 +5,7 @@ Nothing, or nothing but the target, is stored of a synapse beside its weight.
 
 import abc
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ class _Counted(OneDelay):
         return self.num_synapses
 
     @abc.abstractmethod
-    def _target(self, source, position):
+    def _target(self, source, position) -> Any:
         """The accumulators in which synapses end, given their source and place in its row."""
 
     def row(self, source, *weights) -> Row:
@@ -76,7 +77,7 @@ class Regular(_Counted):
     def numbers(self) -> tuple[int, ...]:
         return self.fan_out, self.stride
 
-    def _target(self, source, position):
+    def _target(self, source, position) -> Any:
         return self.origin + self.stride * source + position
 
 
@@ -103,5 +104,5 @@ class FixedFanOut(_Counted):
     def numbers(self) -> tuple[int, ...]:
         return (self.fan_out,)
 
-    def _target(self, source, position):
+    def _target(self, source, position) -> Any:
         return self.target[source * self.fan_out + position]
