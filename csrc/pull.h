@@ -86,28 +86,41 @@ struct Dot {
   }
 };
 
-// What reaches the spike of a source through the projections `from` its population.
-template <class T>
-T pull_source(int64_t source, const Slots<T>& slots, const std::vector<Projection<T>>& all,
-              const std::vector<int>& from) {
-  Dot<T> dot;
+// Calls f(row, bar, count, targets, k, factor) for the pieces of all rows of a source: those of
+// `for_each_piece`, with the currents `bar` of the step in which they land.
+template <class T, class F>
+inline __attribute__((always_inline)) void for_each_landing(
+    int64_t source, const Slots<T>& slots, const std::vector<Projection<T>>& all,
+    const std::vector<int>& from, F f) {
   for (int j : from) {
     const Projection<T>& row = all[j];
     row.for_each_group(source, [&](int64_t delay, int64_t first, int64_t last) {
       const T* bar = slots.over(delay);
       row.for_each_piece(source, first, last, [&](int64_t count, auto to, int64_t k,
                                                   const T* factor) {
-        if (factor) {
-          Dot<T> given;
-          given.add(bar, count, Own<T>{factor}, to);
-          dot.sum[0] += row.weight[k * row.stride] * given.total();
-          return;
-        }
-        if (row.stride) dot.add(bar, count, Own<T>{row.weight + k}, to);
-        else dot.add(bar, count, Shared<T>{row.weight[0]}, to);
+        f(row, bar, count, to, k, factor);
       });
     });
   }
+}
+
+// What reaches the spike of a source through the projections `from` its population.
+template <class T>
+T pull_source(int64_t source, const Slots<T>& slots, const std::vector<Projection<T>>& all,
+              const std::vector<int>& from) {
+  Dot<T> dot;
+  for_each_landing(source, slots, all, from, [&](const Projection<T>& row, const T* bar,
+                                                 int64_t count, auto to, int64_t k,
+                                                 const T* factor) {
+    if (factor) {
+      Dot<T> given;
+      given.add(bar, count, Own<T>{factor}, to);
+      dot.sum[0] += row.weight[k * row.stride] * given.total();
+      return;
+    }
+    if (row.stride) dot.add(bar, count, Own<T>{row.weight + k}, to);
+    else dot.add(bar, count, Shared<T>{row.weight[0]}, to);
+  });
   return dot.total();
 }
 
@@ -115,23 +128,18 @@ T pull_source(int64_t source, const Slots<T>& slots, const std::vector<Projectio
 template <class T>
 void pull_weights(int64_t source, T x, const Slots<T>& slots,
                   const std::vector<Projection<T>>& all, const std::vector<int>& from) {
-  for (int j : from) {
-    const Projection<T>& row = all[j];
-    row.for_each_group(source, [&](int64_t delay, int64_t first, int64_t last) {
-      const T* bar = slots.over(delay);
-      row.for_each_piece(source, first, last, [&](int64_t count, auto to, int64_t k,
-                                                  const T* factor) {
-        T* w_bar = row.weight_bar + k * row.stride;
-        if (factor) {
-          Dot<T> given;
-          given.add(bar, count, Own<T>{factor}, to);
-          w_bar[0] += x * given.total();
-          return;
-        }
-        for (int64_t s = 0; s < count; ++s) w_bar[s * row.stride] += x * bar[to[s]];
-      });
-    });
-  }
+  for_each_landing(source, slots, all, from, [&](const Projection<T>& row, const T* bar,
+                                                 int64_t count, auto to, int64_t k,
+                                                 const T* factor) {
+    T* w_bar = row.weight_bar + k * row.stride;
+    if (factor) {
+      Dot<T> given;
+      given.add(bar, count, Own<T>{factor}, to);
+      w_bar[0] += x * given.total();
+      return;
+    }
+    for (int64_t s = 0; s < count; ++s) w_bar[s * row.stride] += x * bar[to[s]];
+  });
 }
 
 struct Source {

@@ -18,7 +18,7 @@
 
 namespace brainjax {
 
-// As `native` of the formats in Python says; the first number of a format's attributes.
+// As `format` of the formats in Python says; the first number of a format's attributes.
 enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution, kProcedural };
 
 using Numbers = ffi::Span<const int64_t>;
@@ -209,10 +209,10 @@ std::vector<Projection<T>> projections(const std::vector<Operand>& args, size_t 
 }
 
 // Adds what a spike does through a piece of a row to the accumulators.
-template <class T>
-inline __attribute__((always_inline)) void add_piece(T* __restrict sum, int64_t count, Listed to,
-                                                     const T* __restrict weight, int64_t stride,
-                                                     T spike) {
+template <class T, class Targets>
+inline __attribute__((always_inline)) void add_each(T* __restrict sum, int64_t count, Targets to,
+                                                    const T* __restrict weight, int64_t stride,
+                                                    T spike) {
   if (stride == 0) {
     const T amount = weight[0] * spike;
     for (int64_t s = 0; s < count; ++s) sum[to[s]] += amount;
@@ -221,7 +221,12 @@ inline __attribute__((always_inline)) void add_piece(T* __restrict sum, int64_t 
   }
 }
 
-// The same side by side, where the compiler needs a width to choose.
+template <class T>
+inline void add_piece(T* sum, int64_t count, Listed to, const T* weight, int64_t stride, T spike) {
+  add_each(sum, count, to, weight, stride, spike);
+}
+
+// Targets side by side are added in vectors, for which the compiler needs a width to choose.
 void add_piece(float* sum, int64_t count, Counted to, const float* weight, int64_t stride,
                float spike);
 void add_piece(double* sum, int64_t count, Counted to, const double* weight, int64_t stride,
