@@ -3,7 +3,6 @@
 from ._build import build as build
 from ._build import prepare as prepare
 from ._built import BuiltNetwork as BuiltNetwork
-from ._built import NetworkState as NetworkState
 from ._built import ports_of as ports_of
 from ._built_projection import BuiltProjection as BuiltProjection
 from ._layout import Edges as Edges
@@ -15,4 +14,5 @@ from ._population import Population as Population
 from ._population import PopulationInput as PopulationInput
 from ._population import PopulationState as PopulationState
 from ._projection import stored as stored
+from ._state import NetworkState as NetworkState
 from ._trainable_delay import TrainableDelay as TrainableDelay

@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from ..core import (
     Dynamics,
@@ -23,9 +23,7 @@ from ..core import (
 )
 from ..ops import (
     GroupTable,
-    History,
     Layout,
-    Ring,
     deliver,
     empty_history,
     empty_ring,
@@ -34,25 +32,9 @@ from ..ops import (
 from ..stimuli import Stimulus
 from ._built_projection import BuiltProjection
 from ._layout import Edges, edges_of
-from ._population import Population, PopulationInput, PopulationState, add_input
+from ._population import Population, PopulationInput, add_input
+from ._state import Backward, NetworkState
 from ._summary import summarise
-
-
-class NetworkState(NamedTuple):
-    """Everything that evolves; all that is needed to go on, to the bit."""
-
-    steps: Int[Array, ""]  # taken so far
-    words: Array  # key of the run's random numbers, uint32 (2,)
-    populations: dict[str, PopulationState]
-    spikes: dict[str, Float[Array, " size"]]  # of whole populations, at the end of the last step
-    pending: Ring | History  # spikes under way to their targets
-
-
-class Backward(NamedTuple):
-    """What a loop carries beside the state for the backward pass; no value depends on it."""
-
-    slack: tuple[Array, ...]  # zeros that carry the derivative by the weights
-    live: dict[str, Bool[Array, " size"]]  # which of the state's spikes have a derivative
 
 
 class BuiltNetwork(Dynamics):

@@ -31,12 +31,9 @@ def check_projection(
         raise type(error)(f"Projection '{projection.name}': {error}") from None
     if projection.procedural:
         _check_procedural(projection)
-    if isinstance(projection.delay, Distribution | TrainableDelay):
-        if isinstance(projection.rule, Convolution):
-            _refuse_delays(projection)
-        return
-    steps = delay_steps(projection, int(np.size(projection.delay)), dt, HostStream((0, 0)))
-    if isinstance(projection.rule, Convolution) and not isinstance(steps, int):
+    if not isinstance(projection.delay, Distribution | TrainableDelay):
+        delay_steps(projection, int(np.size(projection.delay)), dt, HostStream((0, 0)))
+    if isinstance(projection.rule, Convolution) and not _has_one_delay(projection):
         _refuse_delays(projection)
 
 
@@ -86,8 +83,7 @@ def _laid_out(
     """The synapses, and their weights in the engine's order."""
     rule, same = projection.rule, projection.source == projection.target_population
     values = stream.child("weight")
-    several = isinstance(projection.delay, Distribution | TrainableDelay)
-    if not several and np.ndim(projection.delay) == 0:
+    if _has_one_delay(projection):
         delay = one_delay(projection, dt)
         if counted := _counted(projection, sizes, same, delay, offset):
             weight = weights(projection, counted.num_weights, values)
@@ -166,6 +162,12 @@ def _counted(
     return None
 
 
+def _has_one_delay(projection: Projection) -> bool:
+    """Whether all synapses have the same delay, a number."""
+    delay = projection.delay
+    return not isinstance(delay, Distribution | TrainableDelay) and np.ndim(delay) == 0
+
+
 def _sizes(projection: Projection, populations: Mapping[str, Population]) -> tuple[int, int]:
     return populations[projection.source].size, populations[projection.target_population].size
 
@@ -174,7 +176,7 @@ def _check_procedural(projection: Projection) -> None:
     """Raise `ValueError` for values that synapses which are not stored cannot have."""
     what = f"Projection '{projection.name}'"
     mend = "Leave procedural=False to store the synapses."
-    if isinstance(projection.delay, Distribution | TrainableDelay) or np.ndim(projection.delay):
+    if not _has_one_delay(projection):
         got, expected = "one for each synapse", "one number, since synapses are not stored"
         raise ValueError(explain(f"{what}: delay", got=got, expected=expected, mend=mend))
     if not isinstance(projection.weight, Distribution) and np.ndim(projection.weight):
