@@ -16,6 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+# Below so many synapses to be read at a time, more threads cost more than they gain.
+WORTH_SHARING = 16_384
+
 
 class Row(NamedTuple):
     """Synapses of one source, as arrays of a fixed length that some of them do not fill."""
@@ -119,6 +122,11 @@ def attributes_of(formats) -> np.ndarray:
 def flat(connections: Sequence[Connections]) -> list[Any]:
     """The arrays of all, in order."""
     return jax.tree.leaves(tuple(connections))
+
+
+def last_rows(args, layout) -> tuple[Connections, ...]:
+    """The connections of a call, whose arrays are its last operands."""
+    return jax.tree.unflatten(layout.formats, args[len(args) - layout.formats.num_leaves :])
 
 
 def in_order(weight, first, count: int):

@@ -8,12 +8,18 @@ A table says in one place what takes a search in the rows of each projection. It
 implementation; what is defined here does without.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._connections import attributes_of, events_of, num_populations, projections_from
+from ._connections import (
+    WORTH_SHARING,
+    attributes_of,
+    events_of,
+    last_rows,
+    num_populations,
+    projections_from,
+)
 from ._primitive import (
     align_varying,
     batch_by_leading_axis,
@@ -24,9 +30,6 @@ from ._primitive import (
     set_jvp,
 )
 
-# Below so many synapses that are due at a time, more threads cost more than they gain.
-_WORTH_SHARING = 16_384
-
 
 def _split(args, layout):
     populations, projections = num_populations(layout.sources), len(layout.sources)
@@ -34,8 +37,7 @@ def _split(args, layout):
     at = 1 + 3 * populations
     spikes = args[at : at + populations]
     weights = args[at + populations : at + populations + projections]
-    rows = jax.tree.unflatten(layout.formats, args[len(args) - layout.formats.num_leaves :])
-    return args[0], held, spikes, weights, rows
+    return args[0], held, spikes, weights, last_rows(args, layout)
 
 
 def _remember(held, spikes, slot):
@@ -107,7 +109,7 @@ def _attributes(avals, *, layout, impl, batch):
         "sources": np.asarray(layout.sources, np.int64),
         "formats": attributes_of(layout.formats),
         "ports": np.asarray(layout.ports or (0,) * len(layout.sources), np.int64),
-        "parallel_from": np.int64(_WORTH_SHARING),
+        "parallel_from": np.int64(WORTH_SHARING),
     }
 
 

@@ -23,12 +23,19 @@ transpose, with the parts exchanged.
 
 from itertools import zip_longest
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._connections import attributes_of, events_of, flat, num_populations, projections_from
+from ._connections import (
+    WORTH_SHARING,
+    attributes_of,
+    events_of,
+    flat,
+    last_rows,
+    num_populations,
+    projections_from,
+)
 from ._primitive import (
     align_varying,
     aval_of,
@@ -42,13 +49,10 @@ from ._primitive import (
     over_batch,
     set_jvp,
     set_transpose,
+    sum_to,
 )
 
 _ROWS_AT_A_TIME = 64  # that are made anew, in plain JAX
-
-
-# Below so many synapses of live sources, more threads cost more than they gain.
-_WORTH_SHARING = 16_384
 
 
 def _chunks(args, *lengths):
@@ -61,10 +65,6 @@ def _counts(layout):
     return num_populations(layout.sources), len(layout.sources)
 
 
-def _rows(args, layout):
-    return jax.tree.unflatten(layout.formats, args[len(args) - layout.formats.num_leaves :])
-
-
 # ---- push: operands ring, head, live, x. (per population), w, rows; with_weights: x, w. as well --
 
 
@@ -73,7 +73,7 @@ def _split_push(args, layout, with_weights):
     (ring, head), live, x_dot, x, w_dot, w = _chunks(
         args, 2, n, n, n * with_weights, m * with_weights, m
     )
-    return ring, head, live, x_dot, x, w_dot, w, _rows(args, layout)
+    return ring, head, live, x_dot, x, w_dot, w, last_rows(args, layout)
 
 
 def _push_row(ring, head, source, x_dot, x, w_dot, w, row):
@@ -162,7 +162,7 @@ def _split_pull(args, layout, with_weights):
     (ring, due, head), live, w_bar, x, w = _chunks(
         args, 3, n, m * with_weights, n * with_weights, m
     )
-    return ring, due, head, live, w_bar, x, w, _rows(args, layout)
+    return ring, due, head, live, w_bar, x, w, last_rows(args, layout)
 
 
 def _pull_by_row(ring, head, w, row):
@@ -234,7 +234,7 @@ pull_ring_p = new_primitive("pull_ring", _pull_abstract, _pull_reference)
 
 def _pull_attributes(avals, *, layout, impl, batch, with_weights, sizes):
     given = _attributes(avals, layout=layout, impl=impl, batch=batch, with_weights=with_weights)
-    return given | {"parallel_from": np.int64(_WORTH_SHARING)}
+    return given | {"parallel_from": np.int64(WORTH_SHARING)}
 
 
 def _pull_aliases(avals, *, layout, impl, batch, with_weights, sizes):
@@ -275,12 +275,7 @@ def _zeros(operands):
 
 def _sum_to(operands, bars):
     """Cotangents of operands that may have been shared by the examples of a batch."""
-    out = []
-    for operand, bar in zip(operands, bars, strict=True):
-        shape = aval_of(operand).shape
-        shared = tuple(i for i, (a, b) in enumerate(zip(bar.shape, shape, strict=True)) if b < a)
-        out.append(jnp.sum(bar, axis=shared, keepdims=True) if shared else bar)
-    return out
+    return [sum_to(bar, aval_of(x).shape) for x, bar in zip(operands, bars, strict=True)]
 
 
 def _push_jvp(primals, tangents, *, with_weights, **params):
@@ -346,7 +341,7 @@ set_transpose(pull_ring_p, _pull_transpose)
 def _split_deliver(args, layout):
     n, m = _counts(layout)
     (ring, head), live, spikes, slack, weights = _chunks(args, 2, n, n, m, m)
-    return ring, head, live, spikes, slack, weights, _rows(args, layout)
+    return ring, head, live, spikes, slack, weights, last_rows(args, layout)
 
 
 def _deliver_reference(*args, **params):

@@ -34,6 +34,7 @@ from ._primitive import (
     over_batch,
     set_jvp,
     set_transpose,
+    sum_to,
     varying_alike,
     zero_tangent,
 )
@@ -198,14 +199,8 @@ def _transpose(cotangents, *args, f, num_linear, num_state, batch, **params):
     f_t = _transpose_of(f, len(primals), avals)
     params |= {"num_linear": len(cotangents), "num_state": 0}
     outs = map_p.bind(*given, f=f_t, batch=batch, **params)
-    outs = iter([_sum_to(x, a.aval.shape, batch) for x, a in zip(outs, linear, strict=True)])
+    outs = iter([sum_to(x, a.aval.shape) for x, a in zip(outs, linear, strict=True)])
     return [None] * num_primals + [next(outs) if m else None for m in moving]
-
-
-def _sum_to(x, shape, batch):
-    """The sum over the batch axes along which an operand of this shape did not vary."""
-    shared = tuple(i for i in range(batch) if shape[i] != x.shape[i])
-    return jnp.sum(x, shared, keepdims=True) if shared else x
 
 
 @functools.cache

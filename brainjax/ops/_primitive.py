@@ -215,6 +215,22 @@ def set_jvp(primitive: Primitive, rule: Callable) -> None:
     ad.primitive_jvps[primitive] = rule
 
 
+def set_constant(primitive: Primitive) -> None:
+    """Register that the results of a primitive are integers, which do not move."""
+
+    def rule(primals, tangents, **params):
+        outs = primitive.bind(*primals, **params)
+        return outs, [zero_tangent(x) for x in outs]
+
+    set_jvp(primitive, rule)
+
+
+def sum_to(x, shape: Sequence[int]):
+    """The sum of `x` over the axes along which an operand of `shape` had length one, kept."""
+    shared = tuple(i for i, (a, b) in enumerate(zip(x.shape, shape, strict=True)) if a != b)
+    return jnp.sum(x, axis=shared, keepdims=True) if shared else x
+
+
 def set_transpose(primitive: Primitive, rule: Callable) -> None:
     """Register the transpose rule of a primitive."""
     ad.primitive_transposes[primitive] = rule

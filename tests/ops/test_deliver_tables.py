@@ -125,7 +125,7 @@ from brainjax.ops import History, _deliver_history
 from ops.structures import random_spikes, run_wiring
 from ops.test_deliver_tables import in_ports
 
-_deliver_history._WORTH_SHARING = 0  # share what little there is
+_deliver_history.WORTH_SHARING = 0  # share what little there is
 digest = hashlib.sha256()
 for ports in ((0, 1, 2, 3, 1, 0, 0, 2), (0, 0, 0, 1), (0, 0, 0), tuple(range(12)) * 2):
     wiring = in_ports(len(ports), ports)

@@ -148,7 +148,7 @@ def seeds(of: str):
 def test_values(impl, seed, monkeypatch):
     """All forms have the bits of the ordered sum, natively; in JAX its value."""
     example = example_of(np.random.default_rng(seed), special=True)
-    monkeypatch.setattr(_deliver_history, "_WORTH_SHARING", 0 if example.threads else 10**9)
+    monkeypatch.setattr(_deliver_history, "WORTH_SHARING", 0 if example.threads else 10**9)
     got = delivered(example, impl)
     number = len(example.spikes[0]) if any(example.batched) else 1
     for e, ways in enumerate(np.moveaxis(got.reshape(3, number, *got.shape[-2:]), 1, 0)):
