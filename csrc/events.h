@@ -31,21 +31,27 @@ struct Bits<double> {
 };
 
 constexpr int64_t kBlock = 64;
+constexpr int64_t kFew = 8;  // of a block
+
+// Whether one of `n` numbers is not zero.
+template <class T>
+inline __attribute__((always_inline)) bool any_of(const T* x, int64_t n) {
+  typename Bits<T>::Word any = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    typename Bits<T>::Word word;
+    std::memcpy(&word, x + j, sizeof(word));
+    any |= word & Bits<T>::kMagnitude;
+  }
+  return any != 0;
+}
 
 // The starts of the blocks of `kBlock` numbers that are not all zero; how many there are.
 template <class T>
 inline __attribute__((always_inline)) int64_t busy_blocks_of(const T* x, int64_t n, int32_t* out) {
-  using Word = typename Bits<T>::Word;
   int64_t count = 0;
   for (int64_t i = 0; i + kBlock <= n; i += kBlock) {
-    Word any = 0;
-    for (int64_t j = 0; j < kBlock; ++j) {
-      Word word;
-      std::memcpy(&word, x + i + j, sizeof(Word));
-      any |= word & Bits<T>::kMagnitude;
-    }
     out[count] = static_cast<int32_t>(i);
-    count += any != 0;
+    count += any_of(x + i, kBlock);
   }
   return count;
 }
@@ -61,8 +67,11 @@ inline void for_each_event(const T* x, int64_t n, Visit visit) {
   if (static_cast<int64_t>(blocks.size()) < whole + 1) blocks.resize(whole + 1);
   const int64_t count = busy_blocks(x, n, blocks.data());
   for (int64_t b = 0; b < count; ++b) {
-    for (int64_t i = blocks[b]; i < blocks[b] + kBlock; ++i) {
-      if (x[i] != 0) visit(i);
+    for (int64_t i = blocks[b]; i < blocks[b] + kBlock; i += kFew) {
+      if (!any_of(x + i, kFew)) continue;
+      for (int64_t k = i; k < i + kFew; ++k) {
+        if (x[k] != 0) visit(k);
+      }
     }
   }
   for (int64_t i = whole * kBlock; i < n; ++i) {
