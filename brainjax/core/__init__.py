@@ -6,6 +6,7 @@ from ._dynamics import Instant as Instant
 from ._errors import explain as explain
 from ._errors import near_miss as near_miss
 from ._errors import shown as shown
+from ._host_array import host_empty as host_empty
 from ._host_random import HostStream as HostStream
 from ._host_random import check_integer as check_integer
 from ._normal import standard_normal as standard_normal

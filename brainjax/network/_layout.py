@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core import host_empty
 from ..core._sort import PART, sorting_order
 from ..ops import Connections, FixedFanOut, Rows, wide_pointers
 
@@ -58,8 +59,8 @@ def lay_out(
     - `delay`: in steps, of all synapses or of each.
     - `values`, `dtype`: something else that each synapse has, and the type it is kept as.
     """
-    target = _aligned(post.size, np.int32)
-    laid = None if values is None else _aligned(post.size, dtype)
+    target = host_empty(post.size, np.int32)
+    laid = None if values is None else host_empty(post.size, dtype)
     wide = post.size >= _WIDE
     offsets = np.int64 if wide else np.int32
     groups_of_source = np.zeros(begin.size, np.int64)
@@ -137,17 +138,9 @@ def _blocks(begin: np.ndarray) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _aligned(size: int, dtype: Any) -> np.ndarray:
-    """An array to be filled, that JAX takes over on the CPU: it asks for 64 bytes of alignment."""
-    size *= np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    skip = -raw.ctypes.data % 64
-    return raw[skip : skip + size].view(dtype)
-
-
 def _joined(parts: list[np.ndarray], dtype: Any) -> np.ndarray:
     return np.concatenate(
-        parts, out=_aligned(sum(p.size for p in parts), dtype), casting="same_kind"
+        parts, out=host_empty(sum(p.size for p in parts), dtype), casting="same_kind"
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from ..core import host_empty
 from ._check_rows import are_concrete, check_groups
 from ._check_types import check_connections, check_number, refuse
 from ._connections import Connections, projections_from
@@ -78,7 +79,7 @@ def _table(rows: Sequence[Connections]) -> GroupTable:
     narrow = all(synapses.sum() < 2**31 for _, _, synapses in groups)
     if not num_groups or not narrow or not is_worth_a_table(size, num_groups):
         return GroupTable(jnp.zeros((0, 0, 0), jnp.int32), jnp.zeros((), jnp.int32))
-    begin = np.empty((num_sources, longest - least + 2, len(rows)), np.int32)
+    begin = host_empty((num_sources, longest - least + 2, len(rows)), np.int32)
     for j, (source, delay, number) in enumerate(groups):
         # What lies between the groups of a source are groups without synapses.
         synapses = np.zeros(begin.shape[:2], np.int32)
