@@ -53,7 +53,7 @@ def by_hand(built, state) -> tuple[Connections, State, Layout]:
     size = num_exc + num_inh
     exc, inh = _rows(built, "exc", "ampa", 0), _rows(built, "inh", "gaba", size)
     weights = [built.projections[n].weight for n in ("exc->exc.ampa", "inh->inh.gaba")]
-    layout = Layout(1, 2 * size, (0, 1), (0, 1))
+    layout = Layout(1, 2 * size, (0, 1), (0, 1), (size, size))
     u = jnp.concatenate([state.populations[n].neuron.membrane.u for n in ("exc", "inh")])
     zero, pending = jnp.zeros_like(u), empty_history(layout, (num_exc, num_inh), u.dtype)
     start = State(u, zero, zero, jnp.zeros(size, jnp.int32), zero, pending)

@@ -1,5 +1,7 @@
 // Delivery from a history of spikes: brainjax/ops/_deliver_history.py.
 
+#include <numeric>
+
 #include "events.h"
 #include "rows.h"
 #include "share.h"
@@ -54,25 +56,35 @@ struct Group {
   T spike;
 };
 
-// The groups that are due in one port: accumulators that no other port adds to.
+// The groups of a range of delays, in order, by port: accumulators that no other port adds to.
 template <class T>
-struct Port {
-  std::vector<Group<T>> groups;
+struct Collected {
+  std::vector<std::vector<Group<T>>> of_port;
   int64_t events = 0;
 
-  void clear() {
-    groups.clear();
+  void clear(size_t ports) {
+    if (of_port.size() < ports) of_port.resize(ports);
+    for (auto& groups : of_port) groups.clear();
     events = 0;
   }
-  void push(int64_t first, int64_t last, int32_t source, int projection, T spike) {
-    groups.push_back({first, last, source, projection, spike});
+  void push(int64_t port, int64_t first, int64_t last, int32_t source, int projection, T spike) {
+    of_port[port].push_back({first, last, source, projection, spike});
     events += last - first;
   }
+};
+
+// The accumulators of a port.
+template <class T>
+struct Port {
+  T* sum;
+  int64_t begin, size;  // the first of them, among those of the network
 };
 
 constexpr int64_t kLine = 64;             // bytes of a cache line
 constexpr int64_t kMostPrefetched = 1024;  // bytes of a row; the hardware sees the rest coming
 constexpr size_t kGroupsAhead = 16;
+constexpr int64_t kSpikeCost = 64;  // synapses that take as long as to look up what a spike is due
+constexpr int64_t kParts = 16;      // of the delays, when threads share them
 
 // Into the second-level cache, which takes more requests at a time than the first.
 inline void prefetch(const void* data, int64_t bytes) {
@@ -86,8 +98,7 @@ inline void prefetch(const void* data, int64_t bytes) {
 
 // Rows lie anywhere in gigabytes: those of later groups are on their way while one is added.
 template <class T>
-void add_port(T* due, const Port<T>& port, const std::vector<Projection<T>>& all) {
-  const std::vector<Group<T>>& groups = port.groups;
+void add_groups(T* sum, const std::vector<Group<T>>& groups, const std::vector<Projection<T>>& all) {
   const auto fetch = [&](size_t k) {
     const Group<T>& g = groups[k];
     const Projection<T>& row = all[g.projection];
@@ -99,7 +110,7 @@ void add_port(T* due, const Port<T>& port, const std::vector<Projection<T>>& all
   for (size_t k = 0; k < groups.size(); ++k) {
     if (k + kGroupsAhead < groups.size()) fetch(k + kGroupsAhead);
     const Group<T>& g = groups[k];
-    add_synapses(due, all[g.projection], g.source, g.first, g.last, g.spike);
+    add_synapses(sum, all[g.projection], g.source, g.first, g.last, g.spike);
   }
 }
 
@@ -124,7 +135,7 @@ void fetch_cells(const Held<T>& held, int64_t slot, int64_t delay, const Table& 
 template <class T>
 void collect(const Held<T>& held, int64_t slot, int64_t delay, const Table& table,
              const std::vector<int>& projections, const std::vector<Projection<T>>& all,
-             Sources ports, std::vector<Port<T>>& out) {
+             Numbers ports, Collected<T>& out) {
   const int32_t* neuron = held.neuron + slot * held.size;
   const T* value = held.value + slot * held.size;
   const size_t count = held.count[slot];
@@ -132,7 +143,7 @@ void collect(const Held<T>& held, int64_t slot, int64_t delay, const Table& tabl
     for (size_t k = 0; k < count; ++k) {
       for (int j : projections) {
         all[j].with_group(neuron[k], delay, [&](int64_t first, int64_t last) {
-          out[ports[j]].push(first, last, neuron[k], j, value[k]);
+          out.push(ports[j], first, last, neuron[k], j, value[k]);
         });
       }
     }
@@ -145,75 +156,115 @@ void collect(const Held<T>& held, int64_t slot, int64_t delay, const Table& tabl
     for (size_t i = 0; i < projections.size(); ++i) {
       if (first[i] == last[i]) continue;
       const int j = projections[i];
-      out[ports[j]].push(first[i], last[i], neuron[k], j, value[k]);
+      out.push(ports[j], first[i], last[i], neuron[k], j, value[k]);
     }
   }
 }
 
-// Each port is added by one thread, so neither their number nor who takes which changes a bit.
+// The delivery of one step to one example. The memory it needs serves step after step.
 template <class T>
-void add_ports(T* due, const std::vector<Port<T>>& ports, const std::vector<Projection<T>>& all,
-               ffi::ThreadPool& pool, int64_t parallel_from) {
-  int64_t events = 0;
-  for (const Port<T>& port : ports) events += port.events;
-  if (events < parallel_from) {
-    for (const Port<T>& port : ports) add_port(due, port, all);
-    return;
+struct Delivery {
+  int64_t head, num_slots;
+  Numbers of_projection;  // the port of each
+  std::vector<std::vector<int>> of_population;
+  std::vector<Projection<T>> all;
+  std::vector<Held<T>> held;
+  std::vector<Table> tables;
+  std::vector<Port<T>> ports;
+  std::vector<Collected<T>> parts;
+  std::vector<size_t> busiest;
+
+  int64_t slot_of(int64_t delay) const { return modulo(head - delay, num_slots); }
+
+  // Collects what is due after `from` to `to` steps, the longest first.
+  void collect_delays(int64_t from, int64_t to, Collected<T>& out) const {
+    for (size_t p = 0; p < held.size(); ++p) fetch_cells(held[p], slot_of(from), from, tables[p]);
+    for (int64_t delay = from; delay >= to; --delay) {
+      for (size_t p = 0; p < held.size(); ++p) {
+        if (delay > to + 1) fetch_spikes(held[p], slot_of(delay - 2));
+        if (delay > to) fetch_cells(held[p], slot_of(delay - 1), delay - 1, tables[p]);
+      }
+      for (size_t p = 0; p < held.size(); ++p) {
+        collect(held[p], slot_of(delay), delay, tables[p], of_population[p], all, of_projection, out);
+      }
+    }
   }
-  std::vector<const Port<T>*> busy;
-  for (const Port<T>& port : ports) {
-    if (port.events) busy.push_back(&port);
+
+  // Threads share the delays. What they find is put together in order, whoever found it.
+  void collect_all(ffi::ThreadPool& pool, int64_t parallel_from) {
+    int64_t spikes = 0;
+    for (const Held<T>& h : held) spikes += std::accumulate(h.count, h.count + num_slots, int64_t{0});
+    const int64_t number = spikes * kSpikeCost < parallel_from ? 1 : std::min(num_slots, kParts);
+    parts.resize(std::max<size_t>(parts.size(), number));
+    for (Collected<T>& part : parts) part.clear(ports.size());
+    const auto work = [&](int64_t i) {
+      const int64_t from = num_slots - i * num_slots / number;
+      collect_delays(from, num_slots - (i + 1) * num_slots / number + 1, parts[i]);
+    };
+    if (number == 1) work(0);
+    else share(pool, number, work);
   }
-  std::sort(busy.begin(), busy.end(),
-            [](const Port<T>* a, const Port<T>* b) { return a->events > b->events; });
-  share(pool, busy.size(), [&](int64_t i) { add_port(due, *busy[i], all); });
-}
+
+  // Each port is added by one thread, so neither their number nor who takes which changes a bit.
+  void add_all(ffi::ThreadPool& pool, int64_t parallel_from) {
+    const auto add = [&](size_t port) {
+      const Port<T>& to = ports[port];
+      std::memset(to.sum, 0, to.size * sizeof(T));
+      for (const Collected<T>& part : parts) add_groups(to.sum - to.begin, part.of_port[port], all);
+    };
+    int64_t events = 0;
+    for (const Collected<T>& part : parts) events += part.events;
+    if (events < parallel_from) {
+      for (size_t port = 0; port < ports.size(); ++port) add(port);
+      return;
+    }
+    const auto groups = [&](size_t port) {
+      size_t n = 0;
+      for (const Collected<T>& part : parts) n += part.of_port[port].size();
+      return n;
+    };
+    busiest.resize(ports.size());
+    std::iota(busiest.begin(), busiest.end(), 0);
+    std::sort(busiest.begin(), busiest.end(), [&](size_t a, size_t b) { return groups(a) > groups(b); });
+    share(pool, ports.size(), [&](int64_t i) { add(busiest[i]); });
+  }
+};
 
 ffi::Error deliver_history(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
                            ffi::RemainingRets results, int64_t rank, int64_t num_slots,
-                           Sources sources, Numbers formats, Sources ports,
+                           Numbers sources, Numbers formats, Numbers ports, Numbers sizes,
                            int64_t parallel_from) {
   const auto args = operands(remaining), rets = operands(results);
-  const auto of_population = by_population(sources);
-  const size_t n = of_population.size(), m = sources.size();
+  const size_t n = num_populations(sources), m = sources.size();
   const size_t x_at = 1 + 3 * n, w_at = x_at + n, tables_at = w_at + m, rows_at = tables_at + 2 * n;
-  const Operand& due_operand = rets[3 * n];
   return with_float(remaining.get<ffi::AnyBuffer>(w_at)->element_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
+    static thread_local Delivery<T> step;
+    step.num_slots = num_slots;
+    step.of_projection = ports;
+    by_population(sources, step.of_population);
     for (size_t i = 0; i < 3 * n; ++i) carry_over(args[1 + i], rets[i]);
-    Batch batch(rank, due_operand);
-    static thread_local std::vector<Port<T>> collected;  // its memory serves step after step
-    if (static_cast<int64_t>(collected.size()) < num_populations(ports)) {
-      collected.resize(num_populations(ports));
-    }
+    Batch batch(rank, rets[3 * n]);
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
-      const int64_t head = *batch.at<int32_t>(args[0]);
-      const auto all = projections<T>(args, w_at, rows_at, formats, batch);
-      std::vector<Held<T>> held(n);
-      std::vector<Table> tables(n);
+      step.head = *batch.at<int32_t>(args[0]);
+      projections(args, w_at, rows_at, formats, batch, step.all);
+      step.held.resize(n);
+      step.tables.resize(n);
       for (size_t p = 0; p < n; ++p) {
-        held[p] = {batch.at<int32_t>(rets[3 * p]), batch.at<T>(rets[3 * p + 1]),
-                   batch.at<int32_t>(rets[3 * p + 2]), batch.length(args[x_at + p])};
-        remember<T>(held[p], batch.at<T>(args[x_at + p]), modulo(head - 1, num_slots));
-        tables[p] = table(args[tables_at + 2 * p], args[tables_at + 2 * p + 1], batch);
+        Held<T>& held = step.held[p];
+        held = {batch.at<int32_t>(rets[3 * p]), batch.at<T>(rets[3 * p + 1]),
+                batch.at<int32_t>(rets[3 * p + 2]), batch.length(args[x_at + p])};
+        remember<T>(held, batch.at<T>(args[x_at + p]), step.slot_of(1));
+        step.tables[p] = table(args[tables_at + 2 * p], args[tables_at + 2 * p + 1], batch);
       }
-      T* due = batch.at<T>(due_operand);
-      std::memset(due, 0, batch.length(due_operand) * sizeof(T));
-      for (Port<T>& port : collected) port.clear();
-      const auto slot_of = [&](int64_t delay) { return modulo(head - delay, num_slots); };
-      for (size_t p = 0; p < n; ++p) fetch_cells(held[p], slot_of(num_slots), num_slots, tables[p]);
-      for (int64_t delay = num_slots; delay >= 1; --delay) {
-        for (size_t p = 0; p < n; ++p) {
-          if (delay > 2) fetch_spikes(held[p], slot_of(delay - 2));
-          if (delay > 1) fetch_cells(held[p], slot_of(delay - 1), delay - 1, tables[p]);
-        }
-        const int64_t slot = slot_of(delay);
-        for (size_t p = 0; p < n; ++p) {
-          collect(held[p], slot, delay, tables[p], of_population[p], all, ports, collected);
-        }
+      step.ports.clear();
+      int64_t begin = 0;
+      for (size_t k = 0; k < sizes.size(); begin += sizes[k++]) {
+        step.ports.push_back({batch.at<T>(rets[3 * n + k]), begin, sizes[k]});
       }
-      add_ports(due, collected, all, pool, parallel_from);
+      step.collect_all(pool, parallel_from);
+      step.add_all(pool, parallel_from);
     }
     return ffi::Error::Success();
   });
@@ -232,4 +283,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(DeliverHistory, brainjax::deliver_history,
                                   .Attr<xla::ffi::Span<const int64_t>>("sources")
                                   .Attr<xla::ffi::Span<const int64_t>>("formats")
                                   .Attr<xla::ffi::Span<const int64_t>>("ports")
+                                  .Attr<xla::ffi::Span<const int64_t>>("sizes")
                                   .Attr<int64_t>("parallel_from"));

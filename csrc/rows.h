@@ -166,18 +166,25 @@ inline int64_t num_populations(Sources sources) {
   return n;
 }
 
-inline std::vector<std::vector<int>> by_population(Sources sources) {
-  std::vector<std::vector<int>> out(num_populations(sources));
+// The projections of each population. What `out` holds of memory is used again.
+inline void by_population(Sources sources, std::vector<std::vector<int>>& out) {
+  out.resize(num_populations(sources));
+  for (auto& projections : out) projections.clear();
   for (size_t j = 0; j < sources.size(); ++j) out[sources[j]].push_back(static_cast<int>(j));
+}
+
+inline std::vector<std::vector<int>> by_population(Sources sources) {
+  std::vector<std::vector<int>> out;
+  by_population(sources, out);
   return out;
 }
 
 // The operands of projections: `weights` at `w`, the arrays of their formats from `rows` on.
 // `formats` says of each: how many numbers follow, the format, and what is fixed of it.
 template <class T>
-std::vector<Projection<T>> projections(const std::vector<Operand>& args, size_t w, size_t rows,
-                                       Numbers formats, const Batch& batch) {
-  std::vector<Projection<T>> out;
+void projections(const std::vector<Operand>& args, size_t w, size_t rows, Numbers formats,
+                 const Batch& batch, std::vector<Projection<T>>& out) {
+  out.clear();
   const Operand* row = args.data() + rows;
   for (const int64_t* f = formats.begin(); f != formats.end(); f += 1 + f[0]) {
     Projection<T> p;
@@ -205,6 +212,13 @@ std::vector<Projection<T>> projections(const std::vector<Operand>& args, size_t 
     p.stride = batch.is_scalar(weight) ? 0 : 1;
     out.push_back(p);
   }
+}
+
+template <class T>
+std::vector<Projection<T>> projections(const std::vector<Operand>& args, size_t w, size_t rows,
+                                       Numbers formats, const Batch& batch) {
+  std::vector<Projection<T>> out;
+  projections(args, w, rows, formats, batch, out);
   return out;
 }
 

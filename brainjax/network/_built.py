@@ -76,13 +76,14 @@ class BuiltNetwork(Dynamics):
     def layout(self) -> Layout:
         """What the delivery op must know when it is compiled."""
         projections = [self.projections[n] for n in self.projection_names]
-        sizes = [self.populations[n].size * len(self.populations[n].receptors) for n in self.names]
+        sizes = tuple(self.populations[name].size for name, _ in self.ports)
         ports = list(self.ports.values())
         return Layout(
             num_slots=max((p.longest_delay for p in projections), default=1),
             num_targets=sum(sizes),
             sources=tuple(self.sources.index(p.source) for p in projections),
             ports=tuple(ports.index(p.offset) for p in projections),
+            sizes=sizes,
         )
 
     def size_of(self, population: str) -> int:

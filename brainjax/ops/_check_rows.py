@@ -158,7 +158,7 @@ def check_rows(rows: Sequence[Connections], layout: Any, *, what: str = "rows") 
 
     `ValueError` for offsets that decrease or lead out of the arrays, targets that are none of
     `layout.num_targets`, delays below one step or beyond `layout.num_slots`, delays out of order,
-    rows longer than they say, and targets that two ports share; `TypeError` for tracers.
+    rows longer than they say, and targets that are not of its port; `TypeError` for tracers.
     """
     check_layout("layout", layout)
     check_number(what, rows, len(layout.sources), "projection of the layout")
@@ -170,14 +170,15 @@ def check_rows(rows: Sequence[Connections], layout: Any, *, what: str = "rows") 
     arrays, fits = flat(rows), (layout, jax.tree.structure(tuple(rows)))
     if _seen(arrays, fits):
         return
-    owner = np.full(layout.num_targets, -1)
+    ends = np.cumsum(layout.sizes)
     for j, connections in enumerate(rows):
         reached = _check_reach(connections, f"{what}[{j}]", layout)
         if layout.ports:
-            if np.any(reached & (owner != -1) & (owner != layout.ports[j])):
-                expected = f"targets that no port but {layout.ports[j]} reaches"
-                refuse(f"{what}[{j}]", "targets of two ports", expected)
-            owner[reached] = layout.ports[j]
+            port = layout.ports[j]
+            first, last = int(ends[port]) - layout.sizes[port], int(ends[port]) - 1
+            if np.any(reached[:first]) or np.any(reached[last + 1 :]):
+                expected = f"{first} to {last}, those of port {port}"
+                refuse(f"{what}[{j}]", "targets of another port", expected)
     _remember(arrays, fits)
 
 

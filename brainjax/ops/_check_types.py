@@ -57,11 +57,18 @@ def check_layout(what: str, layout: Any) -> None:
     """Refuse a layout that contradicts itself."""
     if not hasattr(layout, "num_slots"):
         refuse(what, layout, "brainjax.ops.Layout", error=TypeError)
-    if layout.ports:
+    if layout.ports or layout.sizes:
         check_number(f"{what}.ports", layout.ports, len(layout.sources), "projection")
+        if max(layout.ports, default=-1) >= len(layout.sizes):
+            refuse(
+                f"{what}.ports", layout.ports, f"ports below {len(layout.sizes)}, as it has sizes"
+            )
+        if sum(layout.sizes) != layout.num_targets:
+            expected = f"numbers that add up to num_targets, {layout.num_targets}"
+            refuse(f"{what}.sizes", layout.sizes, expected)
     if layout.num_slots < 1:
         refuse(f"{what}.num_slots", layout.num_slots, "the longest delay, at least one step")
-    for name in ("sources", "ports"):
+    for name in ("sources", "ports", "sizes"):
         if any(i < 0 for i in getattr(layout, name)):
             refuse(f"{what}.{name}", getattr(layout, name), "no negative number")
 

@@ -47,9 +47,10 @@ class Layout(NamedTuple):
     num_slots: int  # the longest delay, steps
     num_targets: int
     sources: tuple[int, ...]  # per projection: the position of its source among the populations
-    # Per projection: a number that it shares with those that end in the same accumulators. What has
-    # another number ends elsewhere and may be added by another thread. Empty: nothing is known.
+    # Accumulators lie port by port: per projection, the port it ends in, and of each port the number
+    # of accumulators. What ends in other ports may be added by other threads. Empty: all is one port.
     ports: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
     formats: Any = None  # the structure of the connections; `deliver` fills it in
 
 
@@ -162,9 +163,12 @@ def deliver(
     held = [a for of_population in zip(*pending, strict=True) for a in of_population]
     flat_tables = [a for t in tables or no_tables(layout) for a in t]
     args = align_varying(head, *held, *spikes, *weights, *flat_tables, *flat(rows))
-    *held, due = deliver_history_p.bind(*args, **how)
+    out = deliver_history_p.bind(*args, **how)
+    held, due = out[: len(held)], out[len(held) :]
     neuron, value, counts = (tuple(held[i::3]) for i in range(3))
-    return pending._replace(neuron=neuron, value=value, counts=counts), due, slack
+    pending = pending._replace(neuron=neuron, value=value, counts=counts)
+    # Whoever takes the ports out again takes what came in: XLA does not build the vector then.
+    return pending, jnp.concatenate(due) if len(due) > 1 else due[0], slack
 
 
 def as_ring(

@@ -2,7 +2,7 @@
 
 Operands: `head; per population (neuron, value, count); per population spikes; per projection
 weight; per population table of groups; per projection rows`. Results: `per population (neuron,
-value, count); due`.
+value, count); per port what is due`.
 
 A table says in one place what takes a search in the rows of each projection. It is for the native
 implementation; what is defined here does without.
@@ -81,7 +81,11 @@ def _one(args, layout):
         return due
 
     due = lax.fori_loop(0, slots, of_delay, due)
-    return [a for h in held for a in h] + [due]
+    return [a for h in held for a in h] + jnp.split(due, np.cumsum(_port_sizes(layout))[:-1])
+
+
+def _port_sizes(layout):
+    return layout.sizes or (layout.num_targets,)
 
 
 def _reference(*args, layout, impl, batch):
@@ -91,8 +95,8 @@ def _reference(*args, layout, impl, batch):
 def _abstract(*args, layout, impl, batch):
     _, held, _, weights, _ = _split(args, layout)
     lead = held[0][0].shape[:batch]
-    flat = [a for h in held for a in h]
-    return flat + [like(args[0], (*lead, layout.num_targets), weights[0].dtype)]
+    due = [like(args[0], (*lead, size), weights[0].dtype) for size in _port_sizes(layout)]
+    return [a for h in held for a in h] + due
 
 
 deliver_history_p = new_primitive("deliver_history", _abstract, _reference)
@@ -109,6 +113,7 @@ def _attributes(avals, *, layout, impl, batch):
         "sources": np.asarray(layout.sources, np.int64),
         "formats": attributes_of(layout.formats),
         "ports": np.asarray(layout.ports or (0,) * len(layout.sources), np.int64),
+        "sizes": np.asarray(_port_sizes(layout), np.int64),
         "parallel_from": np.int64(WORTH_SHARING),
     }
 

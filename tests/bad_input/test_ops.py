@@ -323,6 +323,22 @@ VALUE, TYPE = ValueError, TypeError
         "3, the neurons of population 0",
     ),
     Bad(
+        "a port without a size",
+        delivering(layout=layout(ports=(0, 1), sizes=(4,))),
+        VALUE,
+        "layout.ports",
+        "(0, 1)",
+        "ports below 1",
+    ),
+    Bad(
+        "ports of another number of targets",
+        delivering(layout=layout(ports=(0, 1), sizes=(2, 3))),
+        VALUE,
+        "layout.sizes",
+        "(2, 3)",
+        "add up to num_targets, 4",
+    ),
+    Bad(
         "ports of other projections",
         delivering(layout=layout(ports=(0,))),
         VALUE,
@@ -471,18 +487,12 @@ def test_operands_that_do_not_fit(bad, monkeypatch):
         "at least 2",
     ),
     Bad(
-        "targets of two ports",
-        delivering(
-            layout=layout(ports=(0, 1)),
-            rows=(
-                wiring().rows[0],
-                dataclasses.replace(wiring().rows[1], target=jnp.array([3, 3], I32)),
-            ),
-        ),
+        "targets of another port",
+        delivering(layout=layout(ports=(0, 1), sizes=(3, 1))),
         VALUE,
-        "rows[1]",
-        "two ports",
-        "no port but 1",
+        "rows[0]",
+        "targets of another port",
+        "0 to 2, those of port 0",
     ),
     Bad(
         "a matrix beyond the last",

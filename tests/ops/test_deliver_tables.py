@@ -29,7 +29,9 @@ def in_ports(seed, ports, sizes=(9, 40, 1), num_targets=12, num_slots=7):
         delay = rng.integers(1, num_slots + 1, count)
         drawn.append((source, pre, post, delay, rng.normal(size=count) if j % 2 else rng.normal()))
     wiring = wire(sizes, num_targets, drawn, num_slots)
-    return wiring._replace(layout=wiring.layout._replace(ports=tuple(ports)))
+    return wiring._replace(
+        layout=wiring.layout._replace(ports=tuple(ports), sizes=(width,) * (max(ports) + 1))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +132,7 @@ digest = hashlib.sha256()
 for ports in ((0, 1, 2, 3, 1, 0, 0, 2), (0, 0, 0, 1), (0, 0, 0), tuple(range(12)) * 2):
     wiring = in_ports(len(ports), ports)
     if sys.argv[1] == "one port":
-        wiring = wiring._replace(layout=wiring.layout._replace(ports=()))
+        wiring = wiring._replace(layout=wiring.layout._replace(ports=(), sizes=()))
     spikes = random_spikes(np.random.default_rng(2), wiring.sizes, 400)
     for tables in (False, True):
         how = {"impl": "native", "dtype": np.float32, "tables": tables}

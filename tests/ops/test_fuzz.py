@@ -54,7 +54,8 @@ def example_of(rng: np.random.Generator, special: bool) -> Example:
     sizes = sizes[: 1 + max(d[0] for d in drawn)]
     wiring = wire(sizes, width * num_ports, drawn, num_slots)
     if rng.random() < 0.5:
-        wiring = wiring._replace(layout=wiring.layout._replace(ports=tuple(ports)))
+        layout = wiring.layout._replace(ports=tuple(ports), sizes=(width,) * num_ports)
+        wiring = wiring._replace(layout=layout)
     steps, number = int(rng.integers(1, 13)), int(rng.integers(1, 4))
 
     def contents(shape, silence):
