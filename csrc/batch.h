@@ -84,15 +84,23 @@ class Batch {
   // `scale` is for bytes: how many of `T` an element takes.
   template <class T>
   T* at(const Operand& x, int64_t scale = 1) const {
-    int64_t stride = length(x) * scale, offset = 0;
+    return reinterpret_cast<T*>(x.data) + offset(x) * scale;
+  }
+
+  // The same, whatever an element is.
+  const void* at_bytes(const Operand& x) const { return x.data + offset(x) * x.item; }
+
+ private:
+  // Elements before those of the example.
+  int64_t offset(const Operand& x) const {
+    int64_t stride = length(x), offset = 0;
     for (int64_t i = rank_ - 1; i >= 0; --i) {
       if (x.dims[i] != 1) offset += index_[i] * stride;
       stride *= x.dims[i];
     }
-    return reinterpret_cast<T*>(x.data) + offset;
+    return offset;
   }
 
- private:
   int64_t rank_, size_ = 1;
   std::vector<int64_t> dims_, index_;
 };

@@ -103,7 +103,7 @@ void add_groups(T* sum, const std::vector<Group<T>>& groups, const std::vector<P
     const Group<T>& g = groups[k];
     const Projection<T>& row = all[g.projection];
     const int64_t length = g.last - g.first;
-    if (row.target) prefetch(row.target + g.first, length * sizeof(int32_t));
+    if (row.target) prefetch(row.target_at(g.first), length * row.target_bytes());
     if (row.stride && row.format != kConvolution) prefetch(row.weight + g.first, length * sizeof(T));
   };
   for (size_t k = 0; k < std::min(kGroupsAhead, groups.size()); ++k) fetch(k);

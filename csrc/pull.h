@@ -52,7 +52,8 @@ struct Shared {
   void fetch(int64_t) const {}
 };
 
-inline void fetch(Listed to, int64_t s) { __builtin_prefetch(to.target + s); }
+template <class Index>
+inline void fetch(Listed<Index> to, int64_t s) { __builtin_prefetch(to.target + s); }
 inline void fetch(Counted, int64_t) {}
 
 // How many synapses ahead memory is fetched: behind a row lies that of the next source.

@@ -24,9 +24,11 @@ enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution, kProcedural
 using Numbers = ffi::Span<const int64_t>;
 
 // Synapse s of a piece ends in `targets[s]`.
+template <class Index>
 struct Listed {
-  const int32_t* __restrict target;
-  int64_t operator[](int64_t s) const { return target[s]; }
+  const Index* __restrict target;
+  int64_t origin;
+  int64_t operator[](int64_t s) const { return origin + target[s]; }
 };
 struct Counted {
   int64_t first;
@@ -40,10 +42,11 @@ struct Projection {
   // Rows: by source and, within a source, by delay (ascending).
   const int32_t *source_ptr = nullptr, *group_delay = nullptr, *group_ptr = nullptr;
   bool wide = false;  // group_ptr holds 64-bit numbers
-  // Rows and fixed fan-out.
-  const int32_t* target = nullptr;
-  // All but rows: one delay, and the first accumulator.
-  int64_t delay = 0, origin = 0;
+  // Rows and fixed fan-out: numbers of 16 or 32 bits, counted from the origin.
+  const void* target = nullptr;
+  bool narrow = false;
+  int64_t delay = 0;   // all but rows: the one there is
+  int64_t origin = 0;  // the accumulator that targets are counted from
   // Procedural: of the targets only those from here on, fan_out() many.
   int64_t held_from = 0;
   std::optional<Procedural> made;
@@ -104,7 +107,9 @@ struct Projection {
                                                             int64_t last, F f) const {
     switch (format) {
       case kRows:
-      case kFixedFanOut: return f(last - first, Listed{target + first}, first, kNone);
+      case kFixedFanOut:
+        if (narrow) return f(last - first, listed<uint16_t>(first), first, kNone);
+        return f(last - first, listed<int32_t>(first), first, kNone);
       case kRegular: {
         const int64_t in_row = first - source * fan_out();
         return f(last - first, Counted{origin + source * shape[1] + in_row}, first, kNone);
@@ -114,8 +119,19 @@ struct Projection {
     }
   }
 
+  // How many bytes a target takes.
+  int64_t target_bytes() const { return narrow ? sizeof(uint16_t) : sizeof(int32_t); }
+  const void* target_at(int64_t s) const {
+    return static_cast<const char*>(target) + s * target_bytes();
+  }
+
  private:
   static constexpr const T* kNone = nullptr;
+
+  template <class Index>
+  Listed<Index> listed(int64_t first) const {
+    return {static_cast<const Index*>(target) + first, origin};
+  }
 
   // A piece for each block of places of the row.
   template <class F>
@@ -133,7 +149,7 @@ struct Projection {
         if (made->table) factor[held] = factor[s];
         held += here >= 0 && here < fan_out();
       }
-      f(held, Listed{to}, int64_t{0}, made->table ? factor : kNone);
+      f(held, Listed<int32_t>{to, 0}, int64_t{0}, made->table ? factor : kNone);
     }
   }
 
@@ -195,11 +211,18 @@ void projections(const std::vector<Operand>& args, size_t w, size_t rows, Number
       p.group_delay = batch.at<int32_t>(*row++);
       p.wide = !batch.is_vector(*row);
       p.group_ptr = batch.at<int32_t>(*row++);
-      p.target = batch.at<int32_t>(*row++);
+      p.narrow = row->item == sizeof(uint16_t);
+      p.target = batch.at_bytes(*row++);
+      p.origin = p.shape[0];
     } else {
       p.delay = *batch.at<int32_t>(*row++);
-      if (p.format == kFixedFanOut) p.target = batch.at<int32_t>(*row++);
-      else p.origin = *batch.at<int32_t>(*row++);
+      if (p.format == kFixedFanOut) {
+        p.narrow = row->item == sizeof(uint16_t);
+        p.target = batch.at_bytes(*row++);
+        p.origin = p.shape[1];
+      } else {
+        p.origin = *batch.at<int32_t>(*row++);
+      }
       if (p.format == kProcedural) {
         p.held_from = *batch.at<int32_t>(*row);
         const void* table = batch.length(row[3]) ? batch.at<T>(row[3]) : nullptr;
@@ -235,8 +258,9 @@ inline __attribute__((always_inline)) void add_each(T* __restrict sum, int64_t c
   }
 }
 
-template <class T>
-inline void add_piece(T* sum, int64_t count, Listed to, const T* weight, int64_t stride, T spike) {
+template <class T, class Index>
+inline void add_piece(T* sum, int64_t count, Listed<Index> to, const T* weight, int64_t stride,
+                      T spike) {
   add_each(sum, count, to, weight, stride, spike);
 }
 

@@ -51,6 +51,7 @@ def interpolated(
         longest_row=2 * rows.longest_row,
         longest_group=rows.longest_group,
         ordered=False,
+        origin=rows.origin,
     )
     return two, _pairs(weight * (1 - rest), weight * rest)
 

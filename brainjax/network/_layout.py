@@ -41,9 +41,15 @@ class LaidOut(NamedTuple):
     delay: Any = None  # (synapses,), ms, where delays are trained
 
 
+def target_dtype(num_post: int) -> Any:
+    """The type that targets are stored as, given the size of the target population."""
+    return np.uint16 if num_post <= 1 << 16 else np.int32
+
+
 def lay_out(
     begin: np.ndarray,
     post: np.ndarray,
+    num_post: int,
     offset: int,
     delay: int | Values,
     values: Values | None = None,
@@ -55,11 +61,12 @@ def lay_out(
 
     - `begin`: where the synapses of each source begin, and behind the last; `(sources + 1,)`.
     - `post`: `(synapses,)`, target of each.
-    - `offset`: what is added to a target.
+    - `num_post`: the size of the target population.
+    - `offset`: its first accumulator.
     - `delay`: in steps, of all synapses or of each.
     - `values`, `dtype`: something else that each synapse has, and the type it is kept as.
     """
-    target = host_empty(post.size, np.int32)
+    target = host_empty(post.size, target_dtype(num_post))
     laid = None if values is None else host_empty(post.size, dtype)
     wide = post.size >= _WIDE
     offsets = np.int64 if wide else np.int32
@@ -75,11 +82,10 @@ def lay_out(
         target[here] = post[here][order]
         if laid is not None and values is not None:
             laid[here] = values(start, stop)[order]
-    target += offset
     sizes = np.diff(begin)
     if isinstance(delay, int) and post.size and np.all(sizes == sizes[0]):
         rows = FixedFanOut(
-            jnp.asarray(delay, jnp.int32), jnp.asarray(target), sizes.size, int(sizes[0])
+            jnp.asarray(delay, jnp.int32), jnp.asarray(target), sizes.size, int(sizes[0]), offset
         )
         return LaidOut(rows, laid, delay)
     starts.append(np.array([post.size], offsets))
@@ -91,9 +97,10 @@ def lay_out(
         jnp.asarray(np.cumsum(groups_of_source), jnp.int32),
         jnp.asarray(group_delay, jnp.int32),
         jnp.asarray(wide_pointers(group_ptr) if wide else group_ptr, jnp.int32),
-        jnp.asarray(target, jnp.int32),
+        jnp.asarray(target),
         int(sizes.max(initial=0)),
         int(np.diff(group_ptr).max(initial=0)),
+        origin=offset,
     )
     return LaidOut(rows, laid, int(group_delay.max(initial=1)))
 
@@ -167,7 +174,8 @@ def as_rows(connections: Connections) -> tuple[Rows, np.ndarray, np.ndarray | No
         return connections, np.arange(connections.num_synapses), None
     (pre, post, delay), weight_at, factor = edges_of(connections, 0)
     begin = np.searchsorted(pre, np.arange(connections.num_sources + 1))
+    num_post = int(post.max(initial=0)) + 1
     with jax.ensure_compile_time_eval():  # inside jit too
-        laid = lay_out(begin, post, 0, lambda first, last: delay[first:last])
+        laid = lay_out(begin, post, num_post, 0, lambda first, last: delay[first:last])
     assert isinstance(laid.rows, Rows)
     return laid.rows, weight_at, factor

@@ -22,12 +22,13 @@ from ..core import HostStream, float_dtype
 from ..ops import is_worth_a_table, table_size
 from ..stimuli import Source
 from ._build import check_dt
+from ._layout import target_dtype
 from ._network import Network, Projection
 from ._population import Population
 from ._summary import num_bytes
 from ._trainable_delay import TrainableDelay
 
-_INDEX = 4  # bytes of a target, and of each number of a group
+_INDEX = 4  # bytes of each number of a group
 _SAMPLE = 1 << 18  # delays that stand for their distribution
 
 
@@ -112,9 +113,10 @@ def _expected(
     delay: Any = projection.delay
     each = isinstance(projection.weight, Distribution) or np.ndim(projection.weight) > 0
     number = np.dtype(float_dtype()).itemsize
+    target = np.dtype(target_dtype(num_post)).itemsize
     if isinstance(delay, TrainableDelay):
         longest = math.ceil(delay.longest / dt) + 1
-        built = _INDEX * (3 * synapses + num_pre + 2) + number * synapses * (1 + each)
+        built = _INDEX * (2 * synapses + num_pre + 2) + (target + number * (1 + each)) * synapses
         return _Held(synapses, 0.0, 1, longest, built, 16 * synapses, 16 * synapses)
     if isinstance(delay, Distribution):
         steps = steps_of(delay, min(math.ceil(synapses), _SAMPLE))
@@ -141,10 +143,10 @@ def _expected(
     else:
         fixed = one_delay and isinstance(rule, FixedOutDegree | AllToAll)
         pointers = 0 if fixed else 2 * groups + 1 + num_pre + 1
-        built += _INDEX * (synapses + pointers)
+        built += target * synapses + _INDEX * pointers
         # Pairs are two indices, and numbers of 4 or 8 bytes before they are that.
         drawing = synapses * (12 if getattr(rule, "multapses", False) else 16)
-        laying = _INDEX * (synapses + 2 * groups) + 16 * num_pre
+        laying = target * synapses + _INDEX * 2 * groups + 16 * num_pre
     least, longest = (int(steps.min()), int(steps.max())) if steps.size else (1, 1)
     return _Held(synapses, groups, least, longest, built, drawing, laying)
 

@@ -96,19 +96,19 @@ def _laid_out(
     weight = weights(projection, post.size, values)
     if isinstance(projection.delay, TrainableDelay):
         what = f"Projection '{projection.name}'"
-        at = begin, post, offset, dt, stream.child("delay"), what
+        at = begin, post, sizes[1], offset, dt, stream.child("delay"), what
         laid = lay_out_trainable(projection.delay, *at)
         if callable(weight):
             weight = jnp.asarray(weight(0, post.size), float_dtype())
         return laid, weight
     delay = delay_steps(projection, post.size, dt, stream.child("delay"))
     if callable(weight):
-        laid = lay_out(begin, post, offset, delay, weight, float_dtype())
+        laid = lay_out(begin, post, sizes[1], offset, delay, weight, float_dtype())
         return laid, jnp.asarray(laid.values, float_dtype())
     if weight.ndim == 0:
-        return lay_out(begin, post, offset, delay), weight
+        return lay_out(begin, post, sizes[1], offset, delay), weight
     # Traced: what is laid out is the number of each synapse.
-    laid = lay_out(begin, post, offset, delay, np.arange, np.int32)
+    laid = lay_out(begin, post, sizes[1], offset, delay, np.arange, np.int32)
     return laid, jnp.asarray(weight[laid.values], float_dtype())
 
 

@@ -10,7 +10,7 @@ from ..connect import Distribution
 from ..core import HostStream, explain, float_dtype
 from ..ops import Rows
 from ._interpolate import whole_and_rest
-from ._layout import LaidOut
+from ._layout import LaidOut, target_dtype
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def lay_out_trainable(
     delay: TrainableDelay,
     begin: np.ndarray,
     post: np.ndarray,
+    num_post: int,
     offset: int,
     dt: float,
     stream: HostStream,
@@ -59,7 +60,7 @@ def lay_out_trainable(
 
     **Arguments:**
 
-    - `begin`, `post`, `offset`: as of `lay_out`.
+    - `begin`, `post`, `num_post`, `offset`: as of `lay_out`.
     - `dt`: ms.
     - `stream`: for initial delays that are drawn.
     - `what`: the projection, in words of an error.
@@ -84,9 +85,10 @@ def lay_out_trainable(
         source_ptr=jnp.asarray(begin, jnp.int32),
         group_delay=steps,
         group_ptr=jnp.asarray(pointers, jnp.int32),
-        target=jnp.asarray(post + offset, jnp.int32),
+        target=jnp.asarray(post, target_dtype(num_post)),
         longest_row=int(np.diff(begin).max(initial=0)),
         longest_group=min(post.size, 1),
         ordered=False,
+        origin=offset,
     )
     return LaidOut(rows, None, longest, ms)

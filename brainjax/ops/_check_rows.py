@@ -79,13 +79,13 @@ def check_groups(what: str, rows: Any) -> None:
         refuse(f"{what}.group_delay", got, "delays that ascend within a source", _MADE)
 
 
-def _check_targets(what: str, target: Any, num_targets: int) -> np.ndarray:
+def _check_targets(what: str, target: Any, origin: int, num_targets: int) -> np.ndarray:
     """Refuse targets that are not there; which are reached."""
     target = np.asarray(target)
-    _check_range(f"{what}.target", target, 0, num_targets)
+    _check_range(f"{what}.target", target, 0, max(num_targets - origin, 0))
     reached = np.zeros(num_targets, bool)
     for first in range(0, target.size, _BLOCK):
-        reached[target[first : first + _BLOCK]] = True
+        reached[origin:][target[first : first + _BLOCK]] = True
     return reached
 
 
@@ -110,7 +110,7 @@ def _check_reach(connections: Any, what: str, layout: Any) -> np.ndarray:
 @_check_reach.register
 def _(connections: FixedFanOut, what: str, layout: Any) -> np.ndarray:
     _check_delays(f"{what}.delay", connections.delay, layout)
-    return _check_targets(what, connections.target, layout.num_targets)
+    return _check_targets(what, connections.target, connections.origin, layout.num_targets)
 
 
 @_check_reach.register
@@ -127,7 +127,8 @@ def _(connections: Rows, what: str, layout: Any) -> np.ndarray:
         if getattr(connections, name) < longest:
             got = getattr(connections, name)
             refuse(f"{what}.{name}", got, f"at least {longest}, as of the rows")
-    return _check_targets(what, connections.target[: begin[-1]], layout.num_targets)
+    used = connections.target[: begin[-1]]
+    return _check_targets(what, used, connections.origin, layout.num_targets)
 
 
 def _width(connections: OneDelay) -> int:

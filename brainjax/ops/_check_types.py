@@ -102,7 +102,9 @@ def check_connections(what: str, connections: Any) -> None:
     if not isinstance(connections, Connections):
         refuse(what, type(connections).__name__, "brainjax.ops.Rows or its like", error=TypeError)
     for name, shape in _shapes(connections).items():
-        check_array(f"{what}.{name}", getattr(connections, name), np.int32, shape)
+        array = getattr(connections, name)
+        narrow = name == "target" and getattr(array, "dtype", None) == np.uint16
+        check_array(f"{what}.{name}", array, np.uint16 if narrow else np.int32, shape)
     if any(n < 0 for n in connections.numbers):
         refuse(what, connections.numbers, "no negative number")
     if isinstance(connections, Rows):

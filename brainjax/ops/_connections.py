@@ -129,6 +129,11 @@ def last_rows(args, layout) -> tuple[Connections, ...]:
     return jax.tree.unflatten(layout.formats, args[len(args) - layout.formats.num_leaves :])
 
 
+def accumulators(target, origin: int):
+    """The accumulators of the network that stored targets stand for."""
+    return target.astype(jnp.int32) + origin
+
+
 def in_order(weight, first, count: int):
     """The weights of `count` synapses from `first` on, or the one of all."""
     return weight if weight.ndim == 0 else lax.dynamic_slice(weight, (first,), (count,))

@@ -47,8 +47,8 @@ class Layout(NamedTuple):
     num_slots: int  # the longest delay, steps
     num_targets: int
     sources: tuple[int, ...]  # per projection: the position of its source among the populations
-    # Accumulators lie port by port: per projection, the port it ends in, and of each port the number
-    # of accumulators. What ends in other ports may be added by other threads. Empty: all is one port.
+    # Accumulators lie port by port: per projection, the port it ends in; per port, the number of
+    # its accumulators. Threads share the ports. Where both are empty all is one port.
     ports: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
     formats: Any = None  # the structure of the connections; `deliver` fills it in

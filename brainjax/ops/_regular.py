@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Integer
 
-from ._connections import OneDelay, Row, Whole, in_order
+from ._connections import OneDelay, Row, Whole, accumulators, in_order
 
 _STATIC = {"static": True}
 
@@ -89,20 +89,21 @@ class FixedFanOut(_Counted):
     **Arguments:**
 
     - `delay`: steps, of all synapses.
-    - `target`: the accumulator of the network that each synapse ends in.
+    - `target`, `origin`: as of `Rows`.
     - `num_pre`: the size of the source population.
     """
 
     delay: Int[Array, ""]
-    target: Int[Array, " synapses"]
+    target: Integer[Array, " synapses"]
     num_pre: int = field(metadata=_STATIC)
     per_source: int = field(metadata=_STATIC)
+    origin: int = field(default=0, metadata=_STATIC)
 
     format = 2
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        return (self.fan_out,)
+        return self.fan_out, self.origin
 
     def _target(self, source, position) -> Any:
-        return self.target[source * self.fan_out + position]
+        return accumulators(self.target[source * self.fan_out + position], self.origin)

@@ -65,7 +65,7 @@ def _part_of(p: BuiltProjection, size: int, offset: int, k: int, num_shards: int
     source_ptr, group_delay = np.asarray(p.rows.source_ptr), np.asarray(p.rows.group_delay)
     group_ptr, target = pointers(p.rows.group_ptr), np.asarray(p.rows.target)
     length = size // num_shards
-    post = target - p.offset
+    post = target.astype(np.int32) + p.rows.origin - p.offset
     mine = np.flatnonzero(post // length == k)
     group = np.repeat(np.arange(len(group_delay)), np.diff(group_ptr))
     source = np.repeat(np.arange(len(source_ptr) - 1), np.diff(source_ptr))

@@ -9,6 +9,7 @@ import brainjax as bj
 from brainjax.connect import Distribution, FixedInDegree, FixedOutDegree, FixedProbability
 from brainjax.core import HostStream
 from brainjax.network import _layout
+from brainjax.network._layout import edges_of
 from brainjax.network._projection import build_projection
 from brainjax.ops import pointers
 
@@ -70,7 +71,7 @@ def whole(case):
     key, first = np.unique(key[order], return_index=True)
     ends = np.append(first, pre.size)
     source_ptr = np.searchsorted(key >> 21, np.arange(num_pre + 1))
-    rows = (source_ptr, key & (2**21 - 1), ends, post[order] + OFFSET)
+    rows = (source_ptr, key & (2**21 - 1), ends, post[order])
     longest = (
         np.bincount(pre, minlength=1).max(),
         np.diff(ends).max(initial=0),
@@ -100,8 +101,9 @@ def test_blocks_do_not_show(name, block, monkeypatch):
     got = built(case)
     for field, expected in zip(FIELDS, rows, strict=True):
         held = getattr(got.rows, field)
-        assert held.dtype == jnp.int32
+        assert held.dtype == (jnp.uint16 if field == "target" else jnp.int32)
         np.testing.assert_array_equal(held, expected, err_msg=field)
+    assert got.rows.origin == OFFSET
     assert got.weight.dtype == jnp.float32
     if got.weight.ndim == 0:
         weight = np.float64(case[3])
@@ -118,6 +120,21 @@ def test_wide_offsets_are_the_same_numbers(name, monkeypatch):
     np.testing.assert_array_equal(pointers(wide.group_ptr), narrow.group_ptr)
     for field in ("source_ptr", "group_delay", "target"):
         np.testing.assert_array_equal(getattr(wide, field), getattr(narrow, field))
+
+
+@pytest.mark.parametrize(("num_post", "dtype"), [(1 << 16, jnp.uint16), ((1 << 16) + 1, jnp.int32)])
+@pytest.mark.parametrize("delay", [0.3, bj.Uniform(0.1, 2.0)], ids=["one delay", "delays drawn"])
+@pytest.mark.parametrize("rule", [FixedOutDegree(90), bj.FixedTotalNumber(270)])
+def test_targets_are_as_wide_as_their_population_asks(num_post, dtype, rule, delay):
+    got = built((rule, 3, num_post, 1.0, delay))
+    stream = HostStream(WORDS).child("projection", "p").child("rule")
+    pre, post = rule.draw(3, num_post, stream, same=False)
+    assert got.rows.target.dtype == dtype
+    edges = edges_of(got.rows, OFFSET)[0]
+    expected = np.lexsort((post, pre))
+    np.testing.assert_array_equal(edges.pre, np.asarray(pre)[expected])
+    np.testing.assert_array_equal(edges.post, np.asarray(post)[expected])
+    assert edges.post.max() > 1 << 15  # no number of 16 bits with a sign holds it
 
 
 @pytest.mark.parametrize("name", ["total", "constant", "listed", "nothing"])

@@ -1,5 +1,6 @@
 """Random connections, and what they deliver, by matrices that share no code with the library."""
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -47,6 +48,15 @@ def wire(sizes, num_targets, projections, num_slots) -> Wiring:
         weights.append(np.asarray(weight) if np.ndim(weight) == 0 else np.asarray(weight)[order])
     layout = Layout(num_slots, num_targets, tuple(p[0] for p in projections))
     return Wiring(tuple(sizes), layout, tuple(rows), tuple(synapses), tuple(weights))
+
+
+def narrowed(wiring: Wiring, origins) -> Wiring:
+    """The same with targets of 16 bits, counted from an origin for each projection."""
+    rows = [
+        dataclasses.replace(row, target=(row.target - origin).astype(jnp.uint16), origin=origin)
+        for row, origin in zip(wiring.rows, origins, strict=True)
+    ]
+    return wiring._replace(rows=tuple(rows))
 
 
 def random_wiring(rng, sizes, num_targets, projections, num_slots) -> Wiring:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops.structures import Wiring, empty, run, wire
+from ops.structures import Wiring, empty, narrowed, run, wire
 
 from brainjax.ops import History, Ring, _deliver_history, deliver, group_tables
 
@@ -53,6 +53,8 @@ def example_of(rng: np.random.Generator, special: bool) -> Example:
         ports.append(port)
     sizes = sizes[: 1 + max(d[0] for d in drawn)]
     wiring = wire(sizes, width * num_ports, drawn, num_slots)
+    if rng.random() < 0.5:
+        wiring = narrowed(wiring, [port * width for port in ports])
     if rng.random() < 0.5:
         layout = wiring.layout._replace(ports=tuple(ports), sizes=(width,) * num_ports)
         wiring = wiring._replace(layout=layout)
