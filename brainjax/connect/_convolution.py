@@ -1,7 +1,7 @@
 """Convolution: neurons in a grid, connected within a window that all of them share."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Convolution(Rule):
     channels: int
     kernel_size: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
-    padding: str | tuple[int, int] = "same"
+    padding: Literal["same", "valid"] | tuple[int, int] = "same"
 
     def __post_init__(self) -> None:
         for name, number in (("shape", 3), ("kernel_size", 2), ("strides", 2)):

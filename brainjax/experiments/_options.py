@@ -46,6 +46,7 @@ KINDS = {
     "neuron": Kind("a neuron", neurons.SpikingNeuron),
     "source": Kind("a source of spikes", stimuli.Source),
     "receptor": Kind("a receptor", synapses.Receptor),
+    "profile": Kind("a profile of probabilities", connect.Profile),
     "rule": Kind("a connection rule", connect.Rule),
     "stimulus": Kind("a stimulus", stimuli.Stimulus),
     "recorder": Kind("a recorder", Recorder),
@@ -138,11 +139,12 @@ def _node(hint: Any, known: Registry) -> Node | None:
         return Choice(arguments)
     if origin in (typing.Union, types.UnionType):
         rest = [a for a in arguments if a is not type(None)]
-        node = _node(rest[0], known) if len(rest) == 1 else None
+        node = _either([_node(a, known) for a in rest])
         return Maybe(node) if node and len(rest) < len(arguments) else node
-    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        node = _node(arguments[0], known)
-        return ListOf(node) if node else None
+    if origin is tuple:
+        number = None if arguments[1:] == (Ellipsis,) else len(arguments)
+        node = _node(arguments[0], known) if len({*arguments} - {Ellipsis}) == 1 else None
+        return ListOf(node, number) if node else None
     if inspect.isclass(origin) and issubclass(origin, Mapping) and arguments[:1] == (str,):
         node = _node(arguments[1], known)
         return Named(node) if node else None
@@ -154,6 +156,16 @@ def _node(hint: Any, known: Registry) -> Node | None:
     for name, kind in KINDS.items():
         if kind.base and issubclass(hint, kind.base):
             return model_node(known, name)
+    return None
+
+
+def _either(nodes: list[Node | None]) -> Node | None:
+    """The node of one alternative, or of a single value and a list; others are not told apart."""
+    match nodes:
+        case [node]:
+            return node
+        case [Scalar() | Choice() as single, ListOf() as several]:
+            return OneOf(single, several)
     return None
 
 

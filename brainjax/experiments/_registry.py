@@ -24,6 +24,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
         synapses.ExponentialConductance,
         synapses.AlphaConductance,
     ),
+    "profile": (connect.GaussianProfile, connect.ExponentialProfile, connect.DiscProfile),
     "rule": (
         connect.OneToOne,
         connect.AllToAll,
@@ -31,6 +32,8 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
         connect.FixedTotalNumber,
         connect.FixedInDegree,
         connect.FixedOutDegree,
+        connect.DistanceDependent,
+        connect.Convolution,
         connect.Explicit,
     ),
     "stimulus": (stimuli.DC, stimuli.StepCurrent, stimuli.PoissonInput),

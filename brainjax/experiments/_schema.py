@@ -84,16 +84,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list; made, a tuple."""
+    """A list, of any number of items or of `number`; made, a tuple."""
 
     item: Node
+    number: int | None = None
 
     @property
     def expected(self) -> str:
-        return f"a list: each {self.item.expected}"
+        number = "" if self.number is None else f" of {self.number}"
+        return f"a list{number}: each {self.item.expected}"
 
     def resolve(self, value, where):
-        if not isinstance(value, Sequence) or isinstance(value, str):
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        if not is_list or self.number not in (None, len(value)):
             raise _refuse(self, value, where)
         return [self.item.resolve(v, f"{where}[{i}]") for i, v in enumerate(value)]
 

@@ -131,6 +131,18 @@ def _(connections: Rows, what: str, layout: Any) -> np.ndarray:
     return _check_targets(what, used, connections.origin, layout.num_targets)
 
 
+@_check_reach.register
+def _(connections: ProceduralRows, what: str, layout: Any) -> np.ndarray:
+    shape = connections.shape
+    if shape.kind != "distance":
+        begin = pointers(connections.where)
+        _check_pointers(f"{what}.where", begin, shape.num_post * shape.degree or 2**62)
+        longest = int(np.diff(begin).max(initial=0))
+        if shape.longest < longest:
+            refuse(f"{what}.shape.longest", shape.longest, f"at least {longest}, as of the rows")
+    return _check_reach.dispatch(OneDelay)(connections, what, layout)
+
+
 def _width(connections: OneDelay) -> int:
     """How many accumulators behind the first one connections may reach, with that one."""
     if not connections.num_synapses:

@@ -6,7 +6,7 @@ matter of `_check_rows.py`.
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,13 @@ import numpy as np
 from ..core import explain
 from ._connections import Connections, num_populations, projections_from
 from ._convolution import Convolution
+from ._procedural import CELLS, OCTAVES, Kind, Procedural
+from ._procedural_rows import ProceduralRows
 from ._regular import FixedFanOut
 from ._rows import Rows
+
+# The length of a table of quantiles.
+_QUANTILES = 2 * OCTAVES * CELLS + 1
 
 
 def refuse(what: str, got: object, expected: str, mend: str = "", error: type = ValueError):
@@ -74,37 +79,76 @@ def check_layout(what: str, layout: Any) -> None:
 
 
 @functools.singledispatch
-def _shapes(connections: Connections) -> dict[str, tuple]:
-    """The shapes of the arrays of connections: here, of those that are computed."""
-    return {"delay": (), "origin": ()}
+def _arrays(connections: Connections) -> dict[str, tuple[type, tuple]]:
+    """The dtypes and shapes of the arrays of connections: here, of those that are computed."""
+    return {"delay": (np.int32, ()), "origin": (np.int32, ())}
 
 
-@_shapes.register
-def _(connections: FixedFanOut) -> dict[str, tuple]:
-    return {"delay": (), "target": (connections.num_synapses,)}
+@_arrays.register
+def _(connections: FixedFanOut) -> dict[str, tuple[type, tuple]]:
+    target = _type_of_targets(connections), (connections.num_synapses,)
+    return {"delay": (np.int32, ()), "target": target}
 
 
-@_shapes.register
-def _(connections: Rows) -> dict[str, tuple]:
+@_arrays.register
+def _(connections: Rows) -> dict[str, tuple[type, tuple]]:
     groups = np.shape(connections.group_delay)[-1:]
     halves = np.shape(connections.group_ptr)[1:] and (2,)
-    pointers = (groups[0] + 1, *halves) if groups else (None,)
     return {
-        "source_ptr": (None,),
-        "group_delay": (None,),
-        "group_ptr": pointers,
-        "target": (None,),
+        "source_ptr": (np.int32, (None,)),
+        "group_delay": (np.int32, (None,)),
+        "group_ptr": (np.int32, (groups[0] + 1, *halves) if groups else (None,)),
+        "target": (_type_of_targets(connections), (None,)),
     }
+
+
+def _type_of_targets(connections: Any) -> type:
+    """16 bits may hold them; else they must have 32."""
+    return np.uint16 if getattr(connections.target, "dtype", None) == np.uint16 else np.int32
+
+
+@_arrays.register
+def _(connections: ProceduralRows) -> dict[str, tuple[type, tuple]]:
+    shape = connections.shape
+    where = (np.int32, (shape.num_pre + 1, 2))
+    if shape.kind == "distance":
+        where = (np.uint32, (shape.longest,))
+    numbers = dict.fromkeys(("delay", "origin", "first"), (np.int32, ()))
+    return {**numbers, "words": (np.uint32, (2,)), "where": where}
+
+
+def _check_procedural(what: str, shape: Procedural) -> None:
+    """Refuse a matrix whose fixed numbers contradict each other."""
+    if shape.kind not in get_args(Kind):
+        refuse(f"{what}.kind", shape.kind, f"one of {', '.join(map(repr, get_args(Kind)))}")
+    if any(n < 0 for n in (*shape.numbers(), shape.longest)):
+        refuse(what, shape, "no negative number")
+    if shape.kind == "distance":
+        sizes = (shape.grid[0] * shape.grid[1],) * 2
+        if (shape.num_pre, shape.num_post) != sizes:
+            refuse(
+                f"{what}.grid", shape.grid, f"one of {shape.num_pre} and {shape.num_post} places"
+            )
+        positions = (2 * shape.reach[0] + 1) * (2 * shape.reach[1] + 1)
+        if shape.longest != positions:
+            refuse(f"{what}.longest", shape.longest, f"{positions}, the positions of the mask")
+        return
+    room = shape.num_post - shape.hollow
+    most = room if shape.kind == "without_replacement" else 2**31 - 1
+    if shape.longest > (most if room > 0 else 0):
+        refuse(f"{what}.longest", shape.longest, f"at most {most}, for {shape.num_post} targets")
+    if shape.kind == "in_degree" and (shape.hollow or shape.num_post * shape.degree > 2**62):
+        refuse(what, shape, "at most 2^62 slots of targets, and not hollow")
 
 
 def check_connections(what: str, connections: Any) -> None:
     """Refuse connections whose arrays or fixed numbers are not of the right kind."""
     if not isinstance(connections, Connections):
         refuse(what, type(connections).__name__, "brainjax.ops.Rows or its like", error=TypeError)
-    for name, shape in _shapes(connections).items():
-        array = getattr(connections, name)
-        narrow = name == "target" and getattr(array, "dtype", None) == np.uint16
-        check_array(f"{what}.{name}", array, np.uint16 if narrow else np.int32, shape)
+    if isinstance(connections, ProceduralRows):
+        _check_procedural(f"{what}.shape", connections.shape)
+    for name, (dtype, shape) in _arrays(connections).items():
+        check_array(f"{what}.{name}", getattr(connections, name), dtype, shape)
     if any(n < 0 for n in connections.numbers):
         refuse(what, connections.numbers, "no negative number")
     if isinstance(connections, Rows):
@@ -168,6 +212,10 @@ def check_delivery(op, pending, spikes, rows, weights, index, layout, tables) ->
         mend = "A weight is one number, or one for each synapse in the order of the rows."
         shape = () if jnp.shape(weight) == () else (row.num_weights,)
         check_array(f"{op}: weights[{j}]", weight, dtype, shape, mend)
+        if isinstance(row, ProceduralRows):
+            cells = _QUANTILES if any(np.shape(row.table)[:1]) else 0
+            mend = "brainjax.connect.quantile_table makes one; without factors it has no rows."
+            check_array(f"{op}: rows[{j}].table", row.table, dtype, (cells, 4), mend)
     if tables:
         _check_tables(op, tables, sizes, layout)
 

@@ -14,12 +14,12 @@ Sources: Cody and Waite (1980), Software Manual for the Elementary Functions; Pa
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._llvm import Builder, Value
-from ._llvm_math import format_of, two_product, two_sum
+from ._llvm_math import format_of, quotient, two_product, two_sum
 
 _F64, _I64 = np.dtype(np.float64), np.dtype(np.int64)
 _SIN = {
@@ -144,69 +144,92 @@ def _reduce(b: Builder, size: Value) -> tuple[Value, Value, Any]:
     return b.op("and", b.cast("bitcast", magic, _I64), 3), r, rest
 
 
-def _sine(b: Builder, r: Value, rest: Any) -> Value:
+def _sine(b: Builder, r: Value, rest: Any) -> tuple[Value, Any]:
+    """The sine of r + rest, and what the last rounding lost where there is a rest."""
     z = b.mul(r, r)
     coefficients = _SIN["float64" if rest else "float32"]
     if rest is None:
-        return b.fma(b.mul(b.horner(z, coefficients), z), r, r)
+        return b.fma(b.mul(b.horner(z, coefficients), z), r, r), None
     v = b.mul(z, r)
     tail = b.horner(z, coefficients[:-1])
     inner = b.sub(b.mul(z, b.sub(b.mul(rest, 0.5), b.mul(v, tail))), rest)
-    return b.sub(r, b.fma(v, -coefficients[-1], inner))
+    less = b.fma(v, -coefficients[-1], inner)
+    sine = b.sub(r, less)
+    return sine, b.sub(b.sub(r, sine), less)
 
 
-def _cosine(b: Builder, r: Value, rest: Any) -> Value:
+def _cosine(b: Builder, r: Value, rest: Any) -> tuple[Value, Any]:
+    """The cosine of r + rest, and what the last rounding lost where there is a rest."""
     z = b.mul(r, r)
     tail = b.mul(b.mul(b.horner(z, _COS["float64" if rest else "float32"]), z), z)
     if rest is not None:
         tail = b.sub(tail, b.mul(r, rest))
     half = b.mul(z, 0.5)
     main = b.sub(1.0, half)
-    return b.add(main, b.add(b.sub(b.sub(1.0, main), half), tail))
+    more = b.add(b.sub(b.sub(1.0, main), half), tail)
+    cosine = b.add(main, more)
+    return cosine, None if rest is None else b.add(b.sub(main, cosine), more)
 
 
-def _parts(b: Builder, x: Value, *, wide: bool = False) -> tuple[Value, Value, Value, Value]:
-    """(quadrant, sine and cosine of the reduced |x|, whether |x| is finite)"""
+class _Parts(NamedTuple):
+    """An angle of `quadrant` right angles and a rest, whose sine and cosine these are."""
+
+    quadrant: Value
+    sine: Value
+    cosine: Value
+    sine_lost: Any  # by their last rounding, in float64
+    cosine_lost: Any
+    finite: Value
+
+
+def _parts(b: Builder, x: Value, *, wide: bool = False) -> _Parts:
+    """Of |x|."""
     format_of(x)
     size = b.call("fabs", x)
     quadrant, r, rest = _reduce(b, size)
     if rest is None and not wide:
         r = b.cast("fptrunc", r, x.dtype)
-    return quadrant, _sine(b, r, rest), _cosine(b, r, rest), b.compare("olt", size, math.inf)
+    (sine, sine_lost), (cosine, cosine_lost) = _sine(b, r, rest), _cosine(b, r, rest)
+    finite = b.compare("olt", size, math.inf)
+    return _Parts(quadrant, sine, cosine, sine_lost, cosine_lost, finite)
 
 
-def _turned(b: Builder, quadrant: Value, sine: Value, cosine: Value) -> Value:
-    """The sine of an angle `quadrant` right angles further."""
+def _turned(b: Builder, quadrant: Value, parts: _Parts) -> Value:
+    """The sine of an angle in another quadrant."""
     odd = b.compare("ne", b.op("and", quadrant, 1), 0)
-    y = b.select(odd, cosine, sine)
+    y = b.select(odd, parts.cosine, parts.sine)
     return b.select(b.compare("ne", b.op("and", quadrant, 2), 0), b.neg(y), y)
+
+
+def _odd(b: Builder, y: Value, x: Value, finite: Value) -> Value:
+    """An odd function of x that is y at |x|."""
+    y = b.select(b.compare("olt", x, 0.0), b.neg(y), y)
+    return b.select(finite, b.select(b.compare("oeq", x, 0.0), x, y), math.nan)
 
 
 def sin(b: Builder, x: Value) -> Value:
     """The sine."""
-    quadrant, sine, cosine, finite = _parts(b, x)
-    y = _turned(b, quadrant, sine, cosine)
-    y = b.select(b.compare("olt", x, 0.0), b.neg(y), y)
-    y = b.select(b.compare("oeq", x, 0.0), x, y)
-    return b.select(finite, y, math.nan)
+    parts = _parts(b, x)
+    return _odd(b, _turned(b, parts.quadrant, parts), x, parts.finite)
 
 
 def cos(b: Builder, x: Value) -> Value:
     """The cosine."""
-    quadrant, sine, cosine, finite = _parts(b, x)
-    return b.select(finite, _turned(b, b.add(quadrant, 1), sine, cosine), math.nan)
+    parts = _parts(b, x)
+    return b.select(parts.finite, _turned(b, b.add(parts.quadrant, 1), parts), math.nan)
 
 
 def tan(b: Builder, x: Value) -> Value:
     """The tangent."""
-    quadrant, sine, cosine, finite = _parts(b, x, wide=True)
+    quadrant, sine, cosine, sine_lost, cosine_lost, finite = _parts(b, x, wide=True)
     odd = b.compare("ne", b.op("and", quadrant, 1), 0)
     above, below = b.select(odd, b.neg(cosine), sine), b.select(odd, sine, cosine)
-    y = b.op("fdiv", above, below)
-    y = y if y.dtype == x.dtype else b.cast("fptrunc", y, x.dtype)
-    y = b.select(b.compare("olt", x, 0.0), b.neg(y), y)
-    y = b.select(b.compare("oeq", x, 0.0), x, y)
-    return b.select(finite, y, math.nan)
+    if sine_lost is None:
+        y = b.cast("fptrunc", b.op("fdiv", above, below), x.dtype)
+    else:
+        above_lost = b.select(odd, b.neg(cosine_lost), sine_lost)
+        y = quotient(b, above, below, above_lost, b.select(odd, sine_lost, cosine_lost))
+    return _odd(b, y, x, finite)
 
 
 FUNCTIONS: dict[str, Callable[[Builder, Value], Value]] = {"sin": sin, "cos": cos, "tan": tan}

@@ -7,27 +7,13 @@ import math
 
 import numpy as np
 import pytest
+from connect.helpers import DRAWS, truncated
 from scipy import stats
 
 from brainjax.connect import Distribution, LogNormal, Normal, Uniform
 from brainjax.core._host_random import HostStream
 
 SEEDS = range(4)
-DRAWS = [
-    Uniform(-1.5, 2.5),
-    Normal(1.5, 0.75),
-    Normal(1.5, 0.75, low=0.1),
-    Normal(1.5, 0.75, high=1.0, outside="clip"),
-    Normal(0.0, 1.0, low=4.0, high=4.5),
-    LogNormal(0.3, 0.8),
-    LogNormal(0.3, 0.8, low=1.0, high=2.0),
-    LogNormal(0.3, 0.8, high=2.0, outside="clip"),
-]
-
-
-def truncated(draw: Normal):
-    low, high = (draw.low - draw.mean) / draw.std, (draw.high - draw.mean) / draw.std
-    return stats.truncnorm(low, high, draw.mean, draw.std)
 
 
 @pytest.mark.parametrize("draw", DRAWS, ids=repr)

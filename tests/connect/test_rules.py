@@ -3,11 +3,11 @@
 # Misuse is what is tested, so the types are wrong.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
-import hashlib
 import math
 
 import numpy as np
 import pytest
+from connect.helpers import STREAM, digest
 
 from brainjax.connect import (
     AllToAll,
@@ -22,8 +22,6 @@ from brainjax.connect import (
 )
 from brainjax.core import _host_random, _sort
 from brainjax.core._host_random import HostStream
-
-STREAM = HostStream((7, 42)).child("exc->inh")
 
 # Rule, sizes, same population, and the digest of what it draws from STREAM: indices must not change
 # between versions, or networks of old keys are others.
@@ -53,12 +51,6 @@ IDS = [f"{rule!r}-{'same' if same else 'other'}" for rule, _, _, same, _ in RULE
 
 def flat(pre, post, num_post):
     return pre.astype(np.int64) * num_post + post
-
-
-def digest(pre, post):
-    return hashlib.sha256(pre.astype("<i4").tobytes() + post.astype("<i4").tobytes()).hexdigest()[
-        :16
-    ]
 
 
 @pytest.mark.parametrize(("rule", "num_pre", "num_post", "same", "golden"), RULES, ids=IDS)

@@ -382,10 +382,13 @@ def test_options_of_every_model_can_be_read():
 
 def test_the_configs_in_the_docs_are_valid(tmp_path):
     page = (Path(__file__).parents[2] / "docs/experiments.md").read_text(encoding="utf-8")
-    whole, changed = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    whole, spatial, changed = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "balanced.toml").write_text(whole)
     (tmp_path / "pulse.toml").write_text(changed)
     load(tmp_path / "balanced.toml").check()
+    image, surround = load(tiny(tmp_path, spatial)).build().projections.values()
+    assert image.weight.shape == (5, 5, 1, 1) and image.num_synapses == 54**2
+    assert 0 < surround.num_synapses < 144 * 120
     pulsed = load(tmp_path / "pulse.toml")
     pulsed.check()
     assert len(pulsed.network.stimuli) == 3

@@ -1,6 +1,6 @@
 """Programs that leave the process that made them: `leave` in one, `arrive` in the next.
 
-    python -m ops.another_process leave|arrive FOLDER native|jax float32|float64
+    python -m ops.another_process leave|arrive FOLDER native|jax float32|float64 light|heavy
 
 What arrives is what each program gives there, by op and journey, with whether the compilation cache
 was hit.
@@ -15,7 +15,8 @@ from pathlib import Path
 import jax
 import jax.export
 from jax.experimental import serialize_executable
-from ops.transforms import JOURNEYS, OPS, TRANSFORMS, arguments, is_refused
+from ops.ops_and_oracles import OPS
+from ops.transforms import JOURNEYS, TRANSFORMS, arguments, is_refused
 
 from brainjax.ops import native_library
 from brainjax.ops._native import HANDLERS
@@ -74,8 +75,9 @@ def arrive(path: Path, op, impl: str, dtype: str, events: list[str]) -> dict[str
     return found
 
 
-def travel(folder: Path, impl: str, dtype: str) -> dict[str, dict[str, tuple]]:
-    """Both processes, one after the other; what arrives, by op."""
+def travel(folder: Path, impl: str, dtype: str, heavy: bool) -> dict[str, dict[str, tuple]]:
+    """Both processes, one after the other; what arrives, by op, of those that are heavy or not."""
+    how = [str(folder), impl, dtype, "heavy" if heavy else "light"]
     paths = [str(Path(__file__).parents[1]), *sys.path]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -84,19 +86,19 @@ def travel(folder: Path, impl: str, dtype: str) -> dict[str, dict[str, tuple]]:
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
     }
     for what in ("leave", "arrive"):
-        command = [sys.executable, "-m", "ops.another_process", what, str(folder), impl, dtype]
+        command = [sys.executable, "-m", "ops.another_process", what, *how]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
     return pickle.loads((folder / "arrived").read_bytes())
 
 
-def _main(what: str, folder: Path, impl: str, dtype: str) -> None:
+def _main(what: str, folder: Path, impl: str, dtype: str, weight: str) -> None:
     native_library()  # a program that was loaded asks for its handlers
     events = []
     jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
     arrived = {}
     with jax.enable_x64(dtype == "float64"):
-        for i, op in enumerate(OPS.values()):
+        for i, op in enumerate(op for op in OPS.values() if op.heavy == (weight == "heavy")):
             path = folder / f"program {i}"
             if what == "leave":
                 leave(path, op, impl, dtype)

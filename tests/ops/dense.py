@@ -9,24 +9,33 @@ import numpy as np
 from brainjax.ops import History, Ring
 
 
-def matrices(wiring, weight_at, weights):
+def matrices(wiring, listed, weights):
     """Per projection `(num_slots, num_targets, size)`: a matrix for each delay from one step on."""
     layout = wiring.layout
     out = []
-    for source, (pre, post, delay), at, weight in zip(
-        layout.sources, wiring.synapses, weight_at, weights, strict=True
+    for source, (pre, post, delay), made, weight in zip(
+        layout.sources, wiring.synapses, listed, weights, strict=True
     ):
         shape = (layout.num_slots, layout.num_targets, wiring.sizes[source])
-        weight = weight if at is None else weight[at]
-        out.append(jnp.zeros(shape, weight.dtype).at[delay - 1, post, pre].add(weight))
+        if isinstance(weight, tuple):  # delays between two steps: a part of the weight in either
+            weight, steps = weight
+            delay = jnp.floor(steps).astype(jnp.int32)
+            rest = steps - delay.astype(steps.dtype)
+            parts = [(delay, weight * (1 - rest)), (delay + 1, weight * rest)]
+        else:
+            parts = [(delay, made.weights(weight))]
+        matrix = jnp.zeros(shape, weight.dtype)
+        for steps, part in parts:
+            matrix = matrix.at[steps - 1, post, pre].add(part)
+        out.append(matrix)
     return out
 
 
-def delivery(wiring, weight_at, form):
-    """`start`, `step` and `view` of delivery, as of `transforms.Model`."""
+def delivery(wiring, listed, form):
+    """`start`, `step` and `view` of delivery, as of `ops_and_oracles.Model`."""
     layout = wiring.layout
     num_slots = layout.num_slots
-    matrices_of = functools.partial(matrices, wiring, weight_at)
+    matrices_of = functools.partial(matrices, wiring, listed)
 
     def start(events, weights):
         return jax.tree.map(lambda x: jnp.asarray(x, events[0].dtype), under_way(wiring, form))

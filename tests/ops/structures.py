@@ -121,13 +121,20 @@ def run(pending, spikes, rows, weights, start, tables=(), *, layout, impl):
     return jax.lax.scan(step, pending, (steps, spikes))
 
 
+def in_type(tree, dtype):
+    """The floats of a tree in another type."""
+    return jax.tree.map(
+        lambda x: jnp.asarray(x, dtype) if np.issubdtype(x.dtype, np.floating) else x, tree
+    )
+
+
 def run_wiring(wiring, form, spikes, *, impl, dtype, start=0, pending=None, tables=False):
     """`run` on host arrays; the result on the host."""
     pending = empty(form, wiring, dtype) if pending is None else pending
     pending, due = run(
         pending,
         tuple(jnp.asarray(x, dtype) for x in spikes),
-        wiring.rows,
+        in_type(wiring.rows, dtype),
         tuple(jnp.asarray(w, dtype) for w in wiring.weights),
         jnp.int32(start),
         group_tables(wiring.rows, wiring.layout.sources) if tables else (),

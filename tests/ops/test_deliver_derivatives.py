@@ -7,66 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from ops.structures import random_wiring
-
-from brainjax.ops import History, Ring, deliver, empty_history
-
-STEPS = 12
-SIZES = (5, 4)
-RNG = np.random.default_rng(7)
-WIRING = random_wiring(
-    RNG, SIZES, sum(SIZES), [(0, 22, 4, False), (1, 14, 3, True), (0, 0, 1, False)], 4
+from ops.recurrent import (
+    AUDIBLE,
+    SELDOM_JAX,
+    SIZES,
+    WIRING,
+    assert_close,
+    parameters,
+    step_of,
+    with_slack,
 )
-# Most neurons are silent in most steps, yet their spikes have derivatives, as surrogates do.
-AUDIBLE = RNG.random((STEPS, sum(SIZES))) < 0.4
+
+from brainjax.ops import History, deliver, empty_history
 
 pytestmark = pytest.mark.usefixtures("x64")
-
-
-def parameters(seed=0):
-    """`(weights, first spikes, ring, inputs)`."""
-    rng = np.random.default_rng(seed)
-    weights = tuple(jnp.asarray(w + 0.1 * rng.normal(size=np.shape(w))) for w in WIRING.weights)
-    first = tuple(jnp.asarray(rng.normal(size=n)) for n in SIZES)
-    ring = jnp.asarray(rng.normal(size=(WIRING.layout.num_slots, sum(SIZES))))
-    return weights, first, ring, jnp.asarray(0.3 * rng.normal(size=(STEPS, sum(SIZES))))
-
-
-def library_step(impl):
-    def step(ring, spikes, weights, slack, k):
-        pending, due, slack = deliver(
-            Ring(ring),
-            spikes,
-            WIRING.rows,
-            weights,
-            slack,
-            index=k,
-            layout=WIRING.layout,
-            impl=impl,
-        )
-        return pending.slots, due, slack
-
-    return step
-
-
-def dense_step(ring, spikes, weights, slack, k):
-    """The same in plain JAX: all synapses in every step."""
-    slots = WIRING.layout.num_slots
-    for source, (pre, post, delay), w, s in zip(
-        WIRING.layout.sources, WIRING.synapses, weights, slack, strict=True
-    ):
-        slot = jnp.mod(k - 1 + delay, slots)
-        ring = ring.at[slot, post].add((w + s) * spikes[source][pre])
-    now = jnp.mod(k, slots)
-    return ring.at[now].set(0.0), ring[now], slack
 
 
 def simulate(step, route, remat, audible, weights, first, ring, inputs):
     """A scalar of a network whose spikes follow from what was due."""
     if route == "slack":
-        slack = tuple(w - jax.lax.stop_gradient(w) for w in weights)
-        if step is dense_step:
-            weights = jax.lax.stop_gradient(weights)
+        weights, slack = with_slack(step, weights)
     else:
         slack = tuple(map(jnp.zeros_like, weights))
 
@@ -86,8 +46,7 @@ def simulate(step, route, remat, audible, weights, first, ring, inputs):
 
 
 def loss(impl, route="slack", remat=False, audible=AUDIBLE):
-    step = dense_step if impl == "dense" else library_step(impl)
-    return functools.partial(simulate, step, route, remat, audible)
+    return functools.partial(simulate, step_of(impl), route, remat, audible)
 
 
 @functools.cache
@@ -116,16 +75,6 @@ def derivative(impl, route, kind):
     return jax.jit(kinds[kind])
 
 
-def assert_close(got, expected, tolerance=1e-11):
-    jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance), got, expected
-    )
-
-
-# Compiling the reference takes long; what the two share is tested on the native one in each run.
-SELDOM_JAX = pytest.mark.parametrize(
-    "impl", [pytest.param("jax", marks=pytest.mark.slow), "native"], indirect=True
-)
 ROUTES = pytest.mark.parametrize("route", ["slack", "direct"])
 
 

@@ -10,15 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops.structures import random_wiring, wire
-from ops.test_deliver_derivatives import (
+from ops.recurrent import (
     SELDOM_JAX,
     SIZES,
     WIRING,
     assert_close,
-    dense_step,
     parameters,
+    step_of,
+    with_slack,
 )
+from ops.structures import random_wiring, wire
 
 from brainjax.ops import Ring, deliver, heaviside, native_library
 
@@ -33,33 +34,19 @@ def slope(x):
 def loss(impl, masked, weights, first, ring, inputs):
     """A scalar of a network of spikes, some of whose derivatives are zero."""
 
+    step = step_of(impl)
+    weights, slack = with_slack(step, weights)
+
     def body(carry, now):
         ring, spikes, slack, live = carry
         k, current = now
-        if impl == "dense":
-            ring, due, slack = dense_step(ring, spikes, weights, slack, k)
-        else:
-            pending, due, slack = deliver(
-                Ring(ring),
-                spikes,
-                WIRING.rows,
-                weights,
-                slack,
-                index=k,
-                layout=WIRING.layout,
-                live=live if masked else (),
-                impl=impl,
-            )
-            ring = pending.slots
+        ring, due, slack = step(ring, spikes, weights, slack, k, live if masked else ())
         x = due + 3 * current
         spiked, alive = heaviside(x, slope(x)), slope(x) != 0
         cut = SIZES[0]
         carry = ring, (spiked[:cut], spiked[cut:]), slack, (alive[:cut], alive[cut:])
         return carry, (jnp.sum(jnp.sin(2 * due)), alive)
 
-    slack = tuple(w - jax.lax.stop_gradient(w) for w in weights)
-    fixed = jax.lax.stop_gradient(weights)
-    weights = fixed if impl == "dense" else weights
     steps = 3 + jnp.arange(len(inputs), dtype=jnp.int32)
     live = tuple(jnp.ones(n, bool) for n in SIZES)
     (ring, *_), (out, alive) = jax.lax.scan(body, (ring, first, slack, live), (steps, inputs))

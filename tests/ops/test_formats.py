@@ -1,19 +1,16 @@
 """Formats of connections: whatever holds the synapses, the same synapses give the same bits."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops.structures import FORMS, Wiring, dense_due, random_spikes, run_wiring, wire
+from ops.formats import FORMATS, SLOTS, network_of, synapses
+from ops.structures import FORMS, Wiring, dense_due, random_spikes, run_wiring
 
 from brainjax.ops import (
-    Convolution,
-    FixedFanOut,
     Layout,
-    Regular,
     Ring,
     Rows,
     deliver,
@@ -24,92 +21,16 @@ from brainjax.ops import (
     wide_pointers,
 )
 
-STEPS, SLOTS, ORIGIN = 12, 5, 3
-KERNEL = (3, 2, 2, 3)
-
-
-def conv(strides, padding, delay=2):
-    height, width = (
-        (size + 2 * pad - window) // stride + 1
-        for size, pad, window, stride in zip((5, 4), padding, KERNEL, strides, strict=False)
-    )
-    at = jnp.int32(delay), jnp.int32(ORIGIN)
-    return Convolution(*at, (5, 4, 2), KERNEL, (height, width), strides, padding)
-
-
-def fixed_fan_out(num_sources, fan_out, num_targets, delay):
-    target = np.random.default_rng(5).integers(0, num_targets, num_sources * fan_out)
-    return FixedFanOut(jnp.int32(delay), jnp.asarray(target, jnp.int32), num_sources, fan_out)
-
-
-# Connections, and how many accumulators there must be.
-FORMATS = {
-    "dense": (Regular(jnp.int32(3), jnp.int32(ORIGIN), 9, 6, 0), ORIGIN + 6),
-    "one to one": (Regular(jnp.int32(1), jnp.int32(ORIGIN), 9, 1, 1), ORIGIN + 9),
-    "band": (Regular(jnp.int32(5), jnp.int32(ORIGIN), 9, 4, 2), ORIGIN + 20),
-    "long dense": (Regular(jnp.int32(2), jnp.int32(ORIGIN), 3, 301, 0), ORIGIN + 301),
-    "nothing": (Regular(jnp.int32(1), jnp.int32(0), 4, 0, 0), 3),
-    "fixed fan-out": (fixed_fan_out(9, 7, 11, 4), 11),
-    "convolution": (conv((1, 1), (1, 0)), ORIGIN + 60),
-    "strided convolution": (conv((2, 3), (0, 1)), ORIGIN + 60),
-}
-
-
-def synapses(connections):
-    """`(pre, post, delay, weight_at)` in the order of rows, by loops that share no code."""
-    c, out = connections, []
-    for i in range(c.num_sources):
-        if isinstance(c, Regular):
-            out += [(i, ORIGIN * (c.fan_out > 0) + c.stride * i + k, i * c.fan_out + k)
-                    for k in range(c.fan_out)]  # fmt: skip
-        elif isinstance(c, FixedFanOut):
-            row = range(i * c.fan_out, (i + 1) * c.fan_out)
-            out += [(i, int(c.target[k]), k) for k in row]
-        else:
-            y, x, a = np.unravel_index(i, c.shape)
-            for dy, dx, b in np.ndindex(*KERNEL[:2], KERNEL[3]):
-                at = [
-                    (y + c.padding[0] - dy) / c.strides[0],
-                    (x + c.padding[1] - dx) / c.strides[1],
-                ]
-                if all(
-                    v >= 0 and v == int(v) and v < n for v, n in zip(at, c.outputs, strict=True)
-                ):
-                    place = (int(at[0]) * c.outputs[1] + int(at[1])) * KERNEL[3] + b
-                    where = np.ravel_multi_index((dy, dx, a, b), KERNEL)
-                    out.append((i, ORIGIN + place, int(where)))
-    pre, post, at = np.array(out, int).reshape(-1, 3).T
-    return pre, post, np.full(pre.size, int(c.delay)), at
-
-
-@functools.cache
-def both(scalar, names=tuple(FORMATS)):
-    """A network with a projection of each format, another beside it, and the same stored."""
-    rng = np.random.default_rng(0)
-    drawn, rows, weights, places = [], [], [], []
-    num_targets = max(FORMATS[name][1] for name in names)
-    for source, name in enumerate(names):
-        connections = FORMATS[name][0]
-        pre, post, delay, at = synapses(connections)
-        weight = rng.normal() if scalar else rng.normal(size=connections.num_weights)
-        drawn.append((source, pre, post, delay, weight if scalar else weight[at]))
-        beside = [rng.integers(0, n, 20) for n in (connections.num_sources, num_targets, SLOTS)]
-        drawn.append((source, *beside[:2], beside[2] + 1, rng.normal(size=20)))
-        rows.append(connections)
-        weights.append(weight)
-        places.append(None if scalar else at)
-    sizes = [FORMATS[name][0].num_sources for name in names]
-    stored = wire(sizes, num_targets, drawn, SLOTS)
-    mixed = [r for pair in zip(rows, stored.rows[1::2], strict=True) for r in pair]
-    given = [w for pair in zip(weights, stored.weights[1::2], strict=True) for w in pair]
-    return stored, stored._replace(rows=tuple(mixed), weights=tuple(given)), places
+STEPS = 12
 
 
 @pytest.mark.parametrize("scalar", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.pure
 def test_same_bits_as_stored(form, scalar, impl):
-    stored, given, _ = both(scalar)
+    # One weight is all that procedural synapses ever have.
+    names = [n for n, c in FORMATS.items() if not (scalar and c.by_row)]
+    given, stored, _ = network_of(*names, scalar=scalar)
     spikes = random_spikes(np.random.default_rng(1), stored.sizes, STEPS)
     how = {"impl": impl, "dtype": np.float32}
     _, expected = run_wiring(stored, FORMS[form], spikes, **how)
@@ -126,8 +47,8 @@ def test_same_bits_as_stored(form, scalar, impl):
 @pytest.mark.pure
 @pytest.mark.parametrize("name", FORMATS)
 def test_synapses_are_counted(name):
-    connections = FORMATS[name][0]
-    assert connections.num_synapses == synapses(connections)[0].size
+    connections = FORMATS[name]
+    assert connections.num_synapses == synapses(connections).pre.size
 
 
 def loss(wiring: Wiring, weights, spikes, impl):
@@ -151,7 +72,8 @@ def loss(wiring: Wiring, weights, spikes, impl):
 @pytest.mark.parametrize("scalar", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_derivatives_are_those_of_stored_rows(scalar, impl):
     """First and second: by the weights, the spikes, and both."""
-    stored, given, places = both(scalar, ("dense", "band", "fixed fan-out", "strided convolution"))
+    names = ["dense", "band", "fixed fan-out", "strided convolution"]
+    given, stored, listed = network_of(*names, scalar=scalar, dtype=np.float64)
     spikes = tuple(map(jnp.asarray, random_spikes(np.random.default_rng(1), stored.sizes, STEPS)))
 
     def of_format(weights, spikes):
@@ -159,8 +81,7 @@ def test_derivatives_are_those_of_stored_rows(scalar, impl):
 
     def of_rows(weights, spikes):
         each = list(weights)
-        for j, at in enumerate(places):
-            each[2 * j] = weights[2 * j] if scalar else weights[2 * j][at]
+        each[::2] = [made.weights(w) for made, w in zip(listed, weights[::2], strict=True)]
         return loss(stored, tuple(each), spikes, impl)
 
     weights = tuple(map(jnp.asarray, given.weights))
@@ -178,7 +99,7 @@ def test_derivatives_are_those_of_stored_rows(scalar, impl):
 
 def test_batched_weights_and_events(impl):
     """`vmap` over both is a loop, to the bit in native code."""
-    stored, given, _ = both(False, ("dense", "convolution", "fixed fan-out"))
+    given, stored, _ = network_of("dense", "convolution", "fixed fan-out")
     rng = np.random.default_rng(2)
     spikes = random_spikes(rng, stored.sizes, STEPS)
     weights = [np.stack([w, 2 * w, w - 1]) for w in given.weights]
@@ -211,7 +132,7 @@ def test_batched_weights_and_events(impl):
 
 
 def test_wide_offsets_give_the_same_bits(impl):
-    stored, *_ = both(False, ("band",))
+    stored = network_of("band").stored
     spikes = random_spikes(np.random.default_rng(1), stored.sizes, STEPS)
 
     def widened():

@@ -1,79 +1,23 @@
 """Delivery on networks that no one would write: against sums made one by one in NumPy.
 
 Sizes of zero and one and about the blocks in which events are sought, populations that project
-nowhere, empty and long rows, repeated targets, weights and spikes that are NaN, infinite or -0,
-batches of every kind. Native code has the bits of the ordered sum, for a ring, for a history, with
-tables of groups and without, on one thread and on several. Derivatives are those of the formulas.
+nowhere, every format, empty and long rows, repeated targets, weights and spikes that are NaN,
+infinite or -0, batches of every kind. Native code has the bits of the ordered sum, for a ring, for
+a history, with tables of groups and without, on one thread and on several. Derivatives are those of
+the formulas.
 """
 
 import functools
-from typing import NamedTuple
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops.structures import Wiring, empty, narrowed, run, wire
+from ops.examples import Example, examples
+from ops.structures import Wiring, empty, in_type, run
 
 from brainjax.ops import History, Ring, _deliver_history, deliver, group_tables
-
-SIZES = (5, 64, 130, 1, 65, 63, 0)
-KINDS = ("many", "many", "many", "one row", "one target", "one delay", "few", "none")
-SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf, 1.0)
-
-
-class Example(NamedTuple):
-    """A network, what goes on in it, and how it is run."""
-
-    wiring: Wiring
-    spikes: tuple[np.ndarray, ...]  # per population: examples of (steps, size)
-    weights: tuple[np.ndarray, ...]  # per projection: examples of () or (synapses,)
-    batched: tuple[bool, bool]  # whether spikes, weights have an example each, or share the first
-    start: int
-    threads: bool
-
-
-def example_of(rng: np.random.Generator, special: bool) -> Example:
-    """A network of random shape; `special` values of weights and spikes or ordinary ones."""
-    sizes = tuple(int(n) for n in rng.choice(SIZES, rng.choice([1, 2, 3])))
-    num_slots = int(rng.integers(1, 10))
-    width, num_ports = int(rng.choice([1, 4, 40])), int(rng.integers(1, 3))
-    drawn, ports = [], []
-    for _ in range(rng.integers(1, 7)):
-        source, port = int(rng.integers(len(sizes))), int(rng.integers(num_ports))
-        kind = rng.choice(KINDS)
-        count = {"none": 0, "few": 3}.get(kind, 200) if sizes[source] else 0
-        pre = rng.integers(0, max(sizes[source], 1), count)
-        post = port * width + rng.integers(0, width, count)
-        delay = rng.integers(1, num_slots + 1, count)
-        if kind in ("one row", "one target", "one delay") and count:
-            held = {"one row": pre, "one target": post, "one delay": delay}[kind]
-            held[:] = held[0]
-        drawn.append((source, pre, post, delay, 1.0 if rng.random() < 0.3 else np.ones(count)))
-        ports.append(port)
-    sizes = sizes[: 1 + max(d[0] for d in drawn)]
-    wiring = wire(sizes, width * num_ports, drawn, num_slots)
-    if rng.random() < 0.5:
-        wiring = narrowed(wiring, [port * width for port in ports])
-    if rng.random() < 0.5:
-        layout = wiring.layout._replace(ports=tuple(ports), sizes=(width,) * num_ports)
-        wiring = wiring._replace(layout=layout)
-    steps, number = int(rng.integers(1, 13)), int(rng.integers(1, 4))
-
-    def contents(shape, silence):
-        values = rng.normal(size=(number, *shape))
-        values[rng.random(values.shape) < silence] = 0
-        strange = rng.random(values.shape) < (0.03 if special else 0)
-        return np.where(strange, rng.choice(SPECIAL, values.shape), values).astype(np.float32)
-
-    return Example(
-        wiring,
-        tuple(contents((steps, n), rng.choice([0.0, 0.7, 0.97])) for n in sizes),
-        tuple(contents(np.shape(w), 0) for w in wiring.weights),
-        (bool(rng.integers(2)), bool(rng.integers(2))),
-        int(rng.choice([0, 1, 8, 2**20 + 3])),
-        bool(rng.integers(2)),
-    )
 
 
 def ordered_sum(wiring: Wiring, spikes, weights):
@@ -132,34 +76,47 @@ def bits(x: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(x), np.float32(np.nan), x).view(np.int32)
 
 
-# Those of the first number run by default, natively; all of them run with `make slow`.
-SEEDS = {"values": (12, 300), "derivatives": (8, 200)}
+def fuzz(check, number: int, *of) -> None:
+    """Check examples, always the same ones; one that fails is shrunk. `of`: as of `examples`."""
+    settings = hypothesis.settings(
+        max_examples=number,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+    )
+    settings(hypothesis.given(examples(*of))(check))()
 
 
-def seeds(of: str):
-    """Implementations and seeds as the parameters of a test."""
-    often, all_of_them = SEEDS[of]
-    chosen = [
-        pytest.param(impl, i, marks=() if impl == "native" and i < often else pytest.mark.slow)
-        for impl in ("native", "jax")
-        for i in range(all_of_them if impl == "native" else all_of_them // 10)
-    ]
-    return pytest.mark.parametrize(("impl", "seed"), chosen, indirect=["impl"])
+def numbers(often: int, native: int, jax: int):
+    """How many examples an implementation is tried with, by default and with `make slow`."""
+    slow = [pytest.param(*p, marks=pytest.mark.slow) for p in (("native", native), ("jax", jax))]
+    params = [("native", often), *slow]
+    return pytest.mark.parametrize(("impl", "number"), params, indirect=["impl"])
 
 
-@seeds("values")
-def test_values(impl, seed, monkeypatch):
+@numbers(12, 300, 30)
+def test_values(impl, number, monkeypatch):
     """All forms have the bits of the ordered sum, natively; in JAX its value."""
-    example = example_of(np.random.default_rng(seed), special=True)
-    monkeypatch.setattr(_deliver_history, "WORTH_SHARING", 0 if example.threads else 10**9)
-    got = delivered(example, impl)
+
+    def check(example):
+        monkeypatch.setattr(_deliver_history, "WORTH_SHARING", 0 if example.threads else 10**9)
+        values_are_right(impl, example)
+
+    fuzz(check, number, np.float32, True)
+
+
+def values_are_right(impl, example):
+    got, operands = delivered(example, impl), (example.spikes, example.weights)
     number = len(example.spikes[0]) if any(example.batched) else 1
     for e, ways in enumerate(np.moveaxis(got.reshape(3, number, *got.shape[-2:]), 1, 0)):
         spikes, weights = (
             tuple(x[e if b else 0] for x in values)
-            for b, values in zip(example.batched, (example.spikes, example.weights), strict=True)
+            for b, values in zip(example.batched, operands, strict=True)
         )
-        expected = ordered_sum(example.wiring, spikes, weights)
+        with np.errstate(all="ignore"):
+            expected = ordered_sum(example.wiring, spikes, example.each(weights))
         for way in ways:
             if impl == "native":
                 np.testing.assert_array_equal(bits(way), bits(expected))
@@ -171,12 +128,16 @@ def of_all(function, *trees):
     return jax.tree.map(lambda *x: np.asarray(function(*x)), *trees)
 
 
-@seeds("derivatives")
-def test_derivatives(impl, seed, x64):
+@numbers(8, 200, 20)
+def test_derivatives(impl, number):
     """Forward and backward, of one step into a ring, for its currents, spikes and weights."""
-    rng = np.random.default_rng(seed)
-    example = example_of(rng, special=False)
-    wiring, layout = example.wiring, example.wiring.layout
+    with jax.enable_x64(True):
+        fuzz(lambda example: derivatives_are_right(impl, example), number, np.float64, False)
+
+
+def derivatives_are_right(impl, example):
+    rng, wiring, layout = np.random.default_rng(0), example.wiring, example.wiring.layout
+    rows = in_type(wiring.rows, float)
     primals = (
         rng.normal(size=(layout.num_slots, layout.num_targets)),
         tuple(x[0, 0].astype(float) for x in example.spikes),
@@ -188,7 +149,7 @@ def test_derivatives(impl, seed, x64):
     def f(slots, spikes, weights):
         slack = tuple(w - jax.lax.stop_gradient(w) for w in weights)
         how = {"index": index, "layout": layout, "impl": impl}
-        ring, due, _ = deliver(Ring(slots), spikes, wiring.rows, weights, slack, **how)
+        ring, due, _ = deliver(Ring(slots), spikes, rows, weights, slack, **how)
         return ring.slots, due
 
     def both(primals, moves, bars):
@@ -206,11 +167,11 @@ def test_derivatives(impl, seed, x64):
     expected_x = [np.zeros(n) for n in wiring.sizes]
     for j, (p, (pre, post, delay)) in enumerate(zip(layout.sources, wiring.synapses, strict=True)):
         slot = (example.start - 1 + delay) % layout.num_slots
-        (x, w), (dx, dw) = ((m[1][p], m[2][j]) for m in (primals, moves))
+        made = example.listed[j]
+        (x, w), (dx, dw) = ((m[1][p], made.weights(m[2][j])) for m in (primals, moves))
         np.add.at(expected_moved, (slot, post), w * dx[pre] + dw * x[pre])
         np.add.at(expected_x[p], pre, w * seen[slot, post])
-        of_synapse = x[pre] * seen[slot, post]
-        close(w_bar[j], of_synapse if np.ndim(w) else of_synapse.sum())
+        close(w_bar[j], made.collected(x[pre] * seen[slot, post], w_bar[j]))
     close(due, expected_moved[now])
     expected_moved[now] = 0
     close(moved, expected_moved)

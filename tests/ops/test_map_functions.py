@@ -14,6 +14,9 @@ pytest.importorskip("llvmlite")
 pytestmark = pytest.mark.skipif(native_library() is None, reason="this is a pure-JAX installation")
 
 
+PI = np.longdouble("3.14159265358979323846264338327950288")
+
+
 def erf(x):
     """To 18 digits in extended precision, by its series of positive terms."""
     if x.dtype == np.float64:
@@ -23,43 +26,43 @@ def erf(x):
     for n in range(1, 220):
         term = term * 2 * x * x / (2 * n + 1)
         total = total + term
-    return total * np.exp(-x * x) * 2 / np.sqrt(np.longdouble(np.pi))
+    return total * np.exp(-x * x) * 2 / np.sqrt(PI)
 
 
 def erf_inv(x):
     """The inverse of erf by Newton's method on what is left to 1, from SciPy's."""
     if x.dtype == np.float64:
         return special.erfinv(x)
-    pi = np.longdouble("3.14159265358979323846264338327950288")
     left = 1 - np.abs(x)
     t = np.clip(special.erfcinv(left.astype(float)), 0, 6).astype(x.dtype)
     for _ in range(2):
         fraction = t  # erfc is e^(-t^2) / sqrt(pi) / (t + 1/2 / (t + 1 / (t + 3/2 / (t + ...))))
         for k in range(120, 0, -1):
             fraction = t + np.longdouble(k) / 2 / fraction
-        gaussian = np.exp(-t * t) / np.sqrt(pi)
+        gaussian = np.exp(-t * t) / np.sqrt(PI)
         error = np.where(t > 2, gaussian / fraction - left, np.abs(x) - erf(t))
         t = t + error / gaussian / 2
     return np.where(np.abs(x) < 1, np.copysign(t, x), np.copysign(np.inf, x))
 
 
-CLOSE = {  # a function, its definition, units in the last place that it may be off
-    "exp": (jnp.exp, np.exp, 2),
-    "exp2": (jnp.exp2, np.exp2, 2),
-    "expm1": (jnp.expm1, np.expm1, 2),
-    "log": (jnp.log, np.log, 2),
-    "log1p": (jnp.log1p, np.log1p, 2),
-    "tanh": (jnp.tanh, np.tanh, 2.5),
-    "logistic": (jax.nn.sigmoid, lambda x: 1 / (1 + np.exp(-x)), 2.5),
-    "sin": (jnp.sin, np.sin, 2),
-    "cos": (jnp.cos, np.cos, 2),
-    "tan": (jnp.tan, np.tan, 2.5),
-    "sinh": (jnp.sinh, np.sinh, 2.5),
-    "cosh": (jnp.cosh, np.cosh, 2),
-    "erf": (lax.erf, erf, 2),
-    "erf_inv": (lax.erf_inv, erf_inv, 8),
-    "rsqrt": (lax.rsqrt, lambda x: 1 / np.sqrt(x), 2),
+EXACT = {  # a function and its definition
+    "exp": (jnp.exp, np.exp),
+    "exp2": (jnp.exp2, np.exp2),
+    "expm1": (jnp.expm1, np.expm1),
+    "log": (jnp.log, np.log),
+    "log1p": (jnp.log1p, np.log1p),
+    "tanh": (jnp.tanh, np.tanh),
+    "logistic": (jax.nn.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "sin": (jnp.sin, np.sin),
+    "cos": (jnp.cos, np.cos),
+    "tan": (jnp.tan, np.tan),
+    "sinh": (jnp.sinh, np.sinh),
+    "cosh": (jnp.cosh, np.cosh),
+    "erf": (lax.erf, erf),
+    "erf_inv": (lax.erf_inv, erf_inv),
+    "rsqrt": (lax.rsqrt, lambda x: 1 / np.sqrt(x)),
 }
+MOST = 2  # units in the last place that a function may be off
 
 
 def off(got, exact, dtype):
@@ -67,13 +70,14 @@ def off(got, exact, dtype):
     with np.errstate(all="ignore"):
         unit = np.spacing(np.abs(exact.astype(dtype)))
         normal = np.isfinite(unit) & (np.abs(exact) >= np.finfo(dtype).smallest_normal)
-        return np.where(normal, np.abs(got.astype(exact.dtype) - exact) / unit, 0).max()
+        return np.where(normal, np.abs(got.astype(exact.dtype) - exact) / unit, 0)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("name", CLOSE)
+@pytest.mark.parametrize("name", EXACT)
 def test_a_function_is_right_to_the_last_digits(name, dtype, x64):
-    f, exact, most = CLOSE[name]
+    """Of the truth; and of XLA, where XLA is. Special values are equal."""
+    f, exact = EXACT[name]
     rng = np.random.default_rng(3)
     x = [values(dtype, 200_000), rng.normal(size=100_000), rng.uniform(-110, 110, 100_000)]
     x += [rng.uniform(-1, 1, 50_000), 1 - np.exp2(-rng.uniform(0, 52, 9000))]
@@ -85,7 +89,10 @@ def test_a_function_is_right_to_the_last_digits(name, dtype, x64):
     some = slice(None, None, 50 if exact in (erf, erf_inv) else 1)
     with np.errstate(all="ignore"):
         truth = exact(x[some].astype(np.float64 if dtype == np.float32 else np.longdouble))
-    assert off(got[some], truth, dtype) <= most
+    assert off(got[some], truth, dtype).max() <= MOST
+    right = off(xla[some], truth, dtype) <= 1
+    assert np.mean(right) > 0.5
+    assert off(got[some], xla[some].astype(truth.dtype), dtype)[right].max() <= MOST
     for kind in (np.isnan, np.isposinf, np.isneginf):
         np.testing.assert_array_equal(kind(got), kind(xla))
     tiny = np.finfo(dtype).smallest_normal
@@ -93,16 +100,16 @@ def test_a_function_is_right_to_the_last_digits(name, dtype, x64):
     np.testing.assert_array_equal(np.abs(got) < tiny, np.abs(xla) < tiny)
 
 
-@pytest.mark.parametrize("name", CLOSE)
+@pytest.mark.parametrize("name", EXACT)
 def test_float32_is_swept(name):
     """Every 1021st number of all there are; fewer where the truth is slow."""
-    f, exact, most = CLOSE[name]
+    f, exact = EXACT[name]
     apart = 1021 if exact is not erf_inv else 20_011
     x = np.arange(0, 2**32, apart, dtype=np.uint64).astype(np.uint32).view(np.float32)
     x = np.where(np.abs(x) < np.finfo(np.float32).smallest_normal, 0, x).astype(np.float32)
     with np.errstate(all="ignore"):
         truth = exact(x.astype(np.float64))
-    assert off(np.asarray(map_neurons(f, (), x)), truth, np.float32) <= most
+    assert off(np.asarray(map_neurons(f, (), x)), truth, np.float32).max() <= MOST
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -123,7 +130,7 @@ def test_a_power_is_right_to_the_last_digits(dtype, x64):
     wide = np.float64 if dtype == np.float32 else np.longdouble
     with np.errstate(all="ignore"):
         truth = np.power(x.astype(wide), y.astype(wide))
-    assert off(got, truth, dtype) <= 2
+    assert off(got, truth, dtype).max() <= MOST
     tiny = np.finfo(dtype).smallest_normal
     for kind in (np.isnan, np.isposinf, np.isneginf, lambda z: np.abs(z) < tiny):
         np.testing.assert_array_equal(kind(got), kind(xla))

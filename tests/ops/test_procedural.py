@@ -1,12 +1,13 @@
 """Targets and factors of connections that are not stored: three implementations, one arithmetic."""
 
-import hashlib
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from connect.helpers import digest
+from ops import procedural_oracle
 
 from brainjax.connect._procedural import ProceduralMatrix, rows
 from brainjax.ops import _procedural, native_library
@@ -65,77 +66,12 @@ QUICK = {"with replacement", "without replacement, few", "in-degree, near 2^62",
 each_matrix = pytest.mark.parametrize("made", KINDS.values(), ids=KINDS)
 
 
-def digest(pre, post):
-    return hashlib.sha256(pre.astype("<i4").tobytes() + post.astype("<i4").tobytes()).hexdigest()
-
-
 def table(dtype, seed=3):
     """Coefficients like those of a distribution, and bounds that some of the values meet."""
     rng = np.random.default_rng(seed)
     made = rng.normal(size=(2 * OCTAVES * CELLS + 1, 4)) * [1.0, 0.3, 0.1, 0.03]
     made[-1] = [-1.5, 1.25, 0, 0]
     return made.astype(dtype)
-
-
-# ---- an oracle in Python's integers --------------------------------------------------------------
-
-
-def threefry(key, first, second):
-    """Threefry-2x32-20 as printed in Salmon et al. 2011, in Python's integers."""
-    mask = 2**32 - 1
-    keys = [*key, key[0] ^ key[1] ^ 0x1BD11BDA]
-    x, y = first + keys[0] & mask, second + keys[1] & mask
-    for turn in range(1, 6):
-        for bits in (13, 15, 26, 6) if turn % 2 else (17, 29, 16, 24):
-            x = x + y & mask
-            y = (y << bits | y >> 32 - bits) & mask ^ x
-        x = x + keys[turn % 3] & mask
-        y = y + keys[(turn + 1) % 3] + turn & mask
-    return x, y
-
-
-def oracle_target(shape, where, source, position):
-    """The target of one synapse as the docstrings say, or None."""
-    key = threefry(WORDS.tolist(), 1, 0)
-    if shape.kind == "distance":
-        (ny, nx), (ry, rx) = shape.grid, shape.reach
-        dy, dx = position // (2 * rx + 1) - ry, position % (2 * rx + 1) - rx
-        y, x = source // nx + dy, source % nx + dx
-        if shape.periodic:
-            y, x = y % ny, x % nx
-        inside = 0 <= y < ny and 0 <= x < nx and not (shape.hollow and dy == dx == 0)
-        hit = threefry(key, source, position)[0] // 2 < int(where[position])
-        return y * nx + x if inside and hit else None
-    begin = int(where.view("<i8")[source, 0])
-    if shape.kind == "with_replacement":
-        target = threefry(key, source, position)[0] * (shape.num_post - shape.hollow) >> 32
-    elif shape.kind == "without_replacement":
-        target = oracle_permuted(key, source, position, shape.num_post - shape.hollow)
-    else:
-        slots = shape.num_post * shape.degree
-        target = oracle_permuted(key, 0, begin + position, slots) // shape.degree
-    return target + (shape.hollow and target >= source)
-
-
-def oracle_permuted(key, row, number, size):
-    bits = (size - 1).bit_length() // 2
-    left_size = -(-size // 2**bits)
-    turns = max(3, -(-16 // max(bits, 1)))
-    keys = [threefry(key, row, i) for i in range(turns)]
-
-    def mixed(x, k):
-        x = (x * 0x9E3779B1 + k) % 2**32
-        x = (x ^ x >> 16) * 0x85EBCA6B % 2**32
-        return (x ^ x >> 13) * 0xC2B2AE35 % 2**32
-
-    while True:
-        left, right = number >> bits, number % 2**bits
-        for left_key, right_key in keys:
-            left = (left + (mixed(right, left_key) * left_size >> 32)) % left_size
-            right ^= mixed(left, right_key) >> 32 - bits
-        number = left << bits | right
-        if number < size:
-            return number
 
 
 def made_by(implementation, made, of=None):
@@ -145,6 +81,10 @@ def made_by(implementation, made, of=None):
     return rows(made, 0, made.shape.num_pre, of, native=native)
 
 
+def of_oracle(made, source, position):
+    return procedural_oracle.target(made.shape, made.words, made.where, source, position)
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @each_matrix
 def test_targets_are_those_of_the_oracle(made, implementation):
@@ -152,12 +92,12 @@ def test_targets_are_those_of_the_oracle(made, implementation):
     for source in {0, 2, 3, 5, made.shape.num_pre - 1}:
         mine = post[pre == source].tolist()
         if made.shape.kind == "distance":
-            expected = [oracle_target(made.shape, made.where, source, k) for k in range(35)]
+            expected = [of_oracle(made, source, k) for k in range(35)]
             assert mine == [t for t in expected if t is not None]
         else:
             for k in {0, 1, len(mine) // 2, len(mine) - 2, len(mine) - 1}:
                 if 0 <= k < len(mine):
-                    assert mine[k] == oracle_target(made.shape, made.where, source, k)
+                    assert mine[k] == of_oracle(made, source, k)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -167,7 +107,7 @@ def test_targets_never_change(name, implementation):
     pre, post, _ = made_by(implementation, made)
     assert pre.dtype == post.dtype == np.int32 and pre.size > 0
     assert post.min() >= 0 and post.max() < made.shape.num_post
-    assert digest(pre, post)[:16] == golden
+    assert digest(pre, post) == golden
 
 
 @pytest.mark.pure
@@ -253,6 +193,9 @@ def test_native_factors_are_those_of_numpy(made, dtype):
     assert numpy[2].dtype == dtype
     assert all(np.array_equal(x, y) for x, y in zip(numpy, native, strict=True))
     assert (numpy[2] == of[-1, 0]).any() and (numpy[2] == of[-1, 1]).any()
+    places = [k for k in range(35) if of_oracle(made, 3, k) is not None]
+    expected = [procedural_oracle.factor(WORDS, of, 3, k) for k in places]
+    assert numpy[2][numpy[0] == 3][: len(places)].tolist() == expected
     bare = made_by("native", made)
     assert bare[2] is None and np.array_equal(bare[1], native[1])
 

@@ -1,21 +1,24 @@
 """Every op under every transform, on every platform: the cells of docs/transforms.md."""
 
 import functools
+import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from ops.another_process import CACHED, transform_of, travel
-from ops.transforms import JOURNEYS, OPS, PAGE, TRANSFORMS, arguments, is_refused, page
-
-from brainjax.ops import native_library
+from ops.ops_and_oracles import OPS
+from ops.transforms import JOURNEYS, PAGE, TRANSFORMS, arguments, is_refused, page
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
-needs_native = pytest.mark.skipif(native_library() is None, reason="no native library")
-
-
-# Of ops that share their rules with others, what runs by default.
+# Of ops that share their rules with others, what runs by default; and of those that take long.
 OFTEN = ("vmap of vmap", "scan", "gradient of a scan")
+OFTEN_IF_HEAVY = ("gradient of a scan",)
+
+
+def is_run_often(op, transform):
+    return transform.name in (OFTEN_IF_HEAVY if op.heavy else OFTEN)
 
 
 def _params(chosen):
@@ -33,7 +36,7 @@ def _of_values(op, transform):
         for dtype in TOLERANCE:
             sharpest = dtype == ("float64" if transform.derivative else "float32")
             most = op.name in ("deliver, ring: stored rows", "map_neurons")
-            often = impl == "native" and (most or transform.name in OFTEN)
+            often = impl == "native" and (most or is_run_often(op, transform))
             often = sharpest and (often or transform.name == "jit")
             marks = [] if often else [pytest.mark.slow]
             yield impl, dtype, [*marks, pytest.mark.pure] if often and impl == "jax" else marks
@@ -59,11 +62,11 @@ def native_calls(program) -> int:
     return program.as_text().count('custom_call_target="brainjax_')
 
 
-@pytest.mark.parametrize(("impl", "dtype", "op", "transform"), _params(_of_values))
+@pytest.mark.parametrize(
+    ("impl", "dtype", "op", "transform"), _params(_of_values), indirect=["impl"]
+)
 def test_values(impl, dtype, op, transform):
     """Those of the oracle. A batch is as many native calls as one example, and no loop."""
-    if impl == "native" and native_library() is None:
-        pytest.skip("this is a pure-JAX installation")
     with jax.enable_x64(dtype == "float64"):
         args = arguments(op, transform, dtype)
         program = jax.jit(transform.of(op.model(impl))).lower(*args).compile()
@@ -86,7 +89,7 @@ def calls_of_one(op) -> int:
 
 def _of_platforms(op, transform):
     if not is_refused(op, transform):
-        yield ((),) if transform.name in OFTEN else (pytest.mark.slow,)
+        yield ((),) if is_run_often(op, transform) else (pytest.mark.slow,)
 
 
 @pytest.mark.pure
@@ -112,28 +115,27 @@ def test_refused(impl, op, transform):
         jax.jit(transform.of(op.model(impl))).trace(*args)
 
 
-def _journeys():
+@functools.cache
+def arrived(impl, dtype, heavy):
+    """What programs give in a process that did not make them, of the ops that take long or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        return travel(Path(folder), impl, dtype, heavy)
+
+
+def _arrivals():
     for impl in ("native", "jax"):
         for dtype in TOLERANCE:
-            marks = () if (impl, dtype) == ("native", "float32") else pytest.mark.slow
-            yield pytest.param((impl, dtype), id=f"{impl}, {dtype}", marks=marks)
-
-
-@pytest.fixture(scope="module", params=_journeys())
-def arrived(request, tmp_path_factory):
-    """What programs give in a process that did not make them."""
-    impl, dtype = request.param
-    if impl == "native" and native_library() is None:
-        pytest.skip("this is a pure-JAX installation")
-    return dtype, travel(tmp_path_factory.mktemp("programs"), impl, dtype)
+            for op in OPS.values():
+                often = (impl, dtype, op.heavy) == ("native", "float32", False)
+                marks = () if often else pytest.mark.slow
+                yield pytest.param(impl, dtype, op, id=f"{impl}, {dtype}, {op.name}", marks=marks)
 
 
 @pytest.mark.parametrize("journey", JOURNEYS)
-@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
-def test_between_processes(arrived, op, journey):
+@pytest.mark.parametrize(("impl", "dtype", "op"), list(_arrivals()), indirect=["impl"])
+def test_between_processes(impl, dtype, op, journey):
     """Exported, cached and serialised, for what a loop of the op is, or its gradient."""
-    dtype, found = arrived
-    out, hits, misses = found[op.name][journey]
+    out, hits, misses = arrived(impl, dtype, op.heavy)[op.name][journey]
     close(out, expected(op, transform_of(op)), dtype)
     assert (hits > 0 and misses == 0) == (journey == CACHED)
 

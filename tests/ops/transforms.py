@@ -1,8 +1,7 @@
-"""The matrix as data: every op, every transform, every platform.
+"""The matrix as data: every op of `ops_and_oracles.py`, every transform, every platform.
 
 `test_transforms.py` proves each cell against dense matrices, and `docs/transforms.md` is what
-`page` writes of it. An op is added to `OPS`, a way to keep connections to `WIRINGS`. To write the
-page anew: `make transforms`.
+`page` writes of it. To write the page anew: `make transforms`.
 """
 
 import functools
@@ -14,210 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
-from ops import dense
-from ops.structures import Wiring, random_spikes, random_wiring
-from ops.test_formats import both
-
-from brainjax.ops import History, Ring, deliver, log_events, map_neurons
-from brainjax.ops._fence import fence
+from ops.ops_and_oracles import OPS, Model, Op
 
 PAGE = Path(__file__).parents[2] / "docs" / "transforms.md"
 K = 4  # the step at which an op is called once
 STEPS = 5  # of a loop
 EXAMPLES = 2  # of a batch; a multiple of the devices
-
-
-class Model(NamedTuple):
-    """Something that evolves: by an op, or by what it should equal."""
-
-    start: Callable  # (events, weights) -> carry
-    step: Callable  # (carry, k, events, weights) -> (carry, out)
-    view: Callable = lambda carry: carry  # what of the carry is compared
-
-
-class Op(NamedTuple):
-    """An op, its oracle, and operands of two kinds, each a PyTree of floats."""
-
-    name: str
-    model: Callable[[str], Model]  # of an implementation
-    oracle: Model
-    operands: Callable[[int], tuple[Any, Any]]  # of a seed: (events, weights), float64
-    refusal: type[Exception] | None = None  # of every derivative
-    words: str = ""  # of the refusal
-    note: str = ""
-
-
-# ---- ops ----------------------------------------------------------------------------------------
-
-
-class Kept(NamedTuple):
-    """Connections as they are kept, and the same as lists of synapses."""
-
-    wiring: Wiring
-    weight_at: tuple  # per projection: the position of each synapse's weight, or none: in order
-
-
-def _of_formats() -> Kept:
-    """What is counted and what is computed, each with stored synapses beside it."""
-    _, given, places = both(False, ("band", "fixed fan-out", "strided convolution"))
-    return Kept(given, tuple(at for place in places for at in (place, None)))
-
-
-WIRINGS = {
-    "stored rows": Kept(
-        random_wiring(
-            np.random.default_rng(0),
-            (6, 5),
-            7,
-            [(0, 20, 3, False), (1, 12, 2, True), (0, 0, 1, False)],
-            3,
-        ),
-        (None, None, None),
-    ),
-    "counted and computed": _of_formats(),
-}
-
-
-def _deliver(kept: str, form: type, impl: str) -> Model:
-    """Delivery from or into what a start that is not empty has under way."""
-    wiring = WIRINGS[kept].wiring
-
-    def start(events, weights):
-        slack = tuple(w - jax.lax.stop_gradient(w) for w in weights)
-        dtype = events[0].dtype
-        if form is Ring:
-            return Ring(jnp.asarray(dense.under_way(wiring, Ring), dtype)), slack
-        past = dense.under_way(wiring, History)
-        order = [np.argsort(x == 0, axis=1, kind="stable") for x in past]
-        return History(
-            tuple(jnp.asarray(i, jnp.int32) for i in order),
-            tuple(
-                jnp.asarray(np.take_along_axis(x, i, 1), dtype)
-                for x, i in zip(past, order, strict=True)
-            ),
-            tuple(jnp.asarray((x != 0).sum(1), jnp.int32) for x in past),
-        ), slack
-
-    def step(carry, k, events, weights):
-        how = {"index": k, "layout": wiring.layout, "impl": impl}
-        pending, due, slack = deliver(carry[0], events, wiring.rows, weights, carry[1], **how)
-        return (pending, slack), due
-
-    def view(carry):
-        return carry[0].slots if form is Ring else dense.trains_of(carry[0])
-
-    return Model(start, step, view)
-
-
-def _deliver_op(kept: str, form: type, name: str, **more) -> Op:
-    wiring = WIRINGS[kept].wiring
-
-    def operands(seed):
-        rng = np.random.default_rng(seed)
-        events = tuple(x[0] for x in random_spikes(rng, wiring.sizes, 1))
-        return events, tuple(w + 0.1 * rng.normal(size=np.shape(w)) for w in wiring.weights)
-
-    return Op(
-        f"deliver, {name}: {kept}",
-        functools.partial(_deliver, kept, form),
-        Model(*dense.delivery(*WIRINGS[kept], form)),
-        operands,
-        **more,
-    )
-
-
-def _neuron(parameters, state, current):
-    """Smooth, of two variables, with a parameter of each neuron and one of all."""
-    tau, gain = parameters
-    v, u = state
-    v = v * jnp.exp(-1 / tau) + gain * jnp.tanh(current) * u
-    return (v, u + jnp.log1p(v**2)), jnp.tanh(v * u)
-
-
-def _neuron_start(events, weights):
-    v = jnp.linspace(-1, 1, events.shape[0], dtype=events.dtype)
-    return v, v + 2
-
-
-def _neuron_model(impl: str) -> Model:
-    return Model(
-        _neuron_start,
-        lambda state, k, current, parameters: map_neurons(
-            _neuron, (parameters,), state, current, impl=impl
-        ),
-    )
-
-
-def _neuron_operands(seed):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=9), (rng.uniform(2, 3, 9), np.float64(rng.uniform(0.5, 1)))
-
-
-def _log_start(events, weights):
-    """A log of 11, of which some are written: how many is the operand that stands for weights."""
-    return jnp.full(11, -1, jnp.int32), weights.astype(jnp.int32)
-
-
-def _log_model(impl: str) -> Model:
-    def step(carry, k, events, weights):
-        log, length = log_events(*carry, events, impl=impl)
-        return (log, length), events
-
-    return Model(_log_start, step)
-
-
-def _log_operands(seed):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=9) * (rng.random(9) < 0.5), np.float64(2 * seed)
-
-
-def _nothing(events, weights):
-    return ()
-
-
-def _fence_model(impl: str) -> Model:
-    def step(carry, k, events, weights):
-        return carry, fence((events, weights), impl=impl)
-
-    return Model(_nothing, step)
-
-
-OPS = {
-    op.name: op
-    for op in (
-        *(_deliver_op(kept, Ring, "ring") for kept in WIRINGS),
-        *(
-            _deliver_op(
-                kept,
-                History,
-                "history",
-                refusal=NotImplementedError,
-                words="rollout",
-                note="Who spiked is an integer: a history has no derivative, and says so.",
-            )
-            for kept in WIRINGS
-        ),
-        Op(
-            "map_neurons",
-            _neuron_model,
-            Model(_neuron_start, lambda s, k, x, p: _neuron(p, s, x)),
-            _neuron_operands,
-        ),
-        Op(
-            "log_events",
-            _log_model,
-            Model(_log_start, dense.log_step),
-            _log_operands,
-            note="A log is made of integers: its derivative is zero.",
-        ),
-        Op(
-            "fence",
-            _fence_model,
-            Model(_nothing, lambda carry, k, events, weights: (carry, (events, weights))),
-            _neuron_operands,
-        ),
-    )
-}
 
 
 # ---- transforms ---------------------------------------------------------------------------------
@@ -427,6 +228,13 @@ What each op of the library does under each transform of JAX, and where. Every c
 - **·**: not tested without such a device.
 
 A batch is one native call, whatever varies over it: no loop over examples is in the program.
+
+Of delivery there is a table for each way to keep connections. *Stored rows* hold any projection.
+*Counted and computed* are a network of `Regular`, `FixedFanOut` and `Convolution` (dense and one to
+one are `Regular`), *procedural rows* one of synapses that are made anew for each spike, with random
+weights and without, and in both a stored projection begins beside each. *Trained delays* are
+between two steps, and a derivative by them is part of every cell; such a network has a ring. What
+does not depend on the transform, as the bits of each format, is in `tests/ops/test_formats.py`.
 
 Whole networks: `rollout` and its gradient give natively what they give in JAX, and lower for CUDA
 and TPU (`tests/ops/test_lowering.py`). Of a loaded program the handlers must be known: call
