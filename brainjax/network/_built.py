@@ -76,14 +76,13 @@ class BuiltNetwork(Dynamics):
     def layout(self) -> Layout:
         """What the delivery op must know when it is compiled."""
         projections = [self.projections[n] for n in self.projection_names]
-        sizes = tuple(self.populations[name].size for name, _ in self.ports)
-        ports = list(self.ports.values())
+        sizes, begins = [self.populations[n].size for n, _ in self.ports], [*self.ports.values()]
         return Layout(
             num_slots=max((p.longest_delay for p in projections), default=1),
             num_targets=sum(sizes),
             sources=tuple(self.sources.index(p.source) for p in projections),
-            ports=tuple(ports.index(p.offset) for p in projections),
-            sizes=sizes,
+            ports=tuple(begins.index(p.offset) for p in projections),
+            sizes=tuple(sizes),
         )
 
     def size_of(self, population: str) -> int:
@@ -302,7 +301,7 @@ class BuiltNetwork(Dynamics):
 
         With `live` they also say which spikes have a derivative: a loop then carries `Backward`.
         """
-        quiet = self._no_arrivals()
+        quiet = self._arrivals(self._nothing_due())
         return {
             name: self.populations[name].prepare(
                 state.populations[name],
@@ -341,14 +340,22 @@ class BuiltNetwork(Dynamics):
                 into = add_input(into, target, input[target])
         return into
 
-    def _no_arrivals(self) -> dict[str, dict[str, Array]]:
-        quiet = {n: jnp.zeros(p.size, self.dt_leaf.dtype) for n, p in self.populations.items()}
-        return {n: dict.fromkeys(p.receptors, quiet[n]) for n, p in self.populations.items()}
+    def _arrivals(self, due: Array) -> dict[str, dict[str, Array]]:
+        """What is due, by population and receptor: one zero where no projection ends."""
+        reached = {p.target for p in self.projections.values()}
+        arrivals, nothing = {name: {} for name in self.names}, jnp.zeros((), due.dtype)
+        for (name, receptor), begin in self.ports.items():
+            its_own = due[begin : begin + self.populations[name].size]
+            arrivals[name][receptor] = its_own if f"{name}.{receptor}" in reached else nothing
+        return arrivals
+
+    def _nothing_due(self) -> Array:
+        return jnp.zeros(self.layout.num_targets, self.dt_leaf.dtype)
 
     def _deliver(self, state: NetworkState, backward: Backward):
         projections = [self.projections[n] for n in self.projection_names]
         if not projections:
-            return self._no_arrivals(), state.pending, backward.slack
+            return self._arrivals(self._nothing_due()), state.pending, backward.slack
         pending, due, slack = deliver(
             state.pending,
             tuple(state.spikes[n] for n in self.sources),
@@ -361,11 +368,7 @@ class BuiltNetwork(Dynamics):
             tables=self.tables,
             impl=self.impl,
         )
-        arrivals = {name: {} for name in self.names}
-        for (name, receptor), begin in self.ports.items():
-            size = self.populations[name].size
-            arrivals[name][receptor] = jax.lax.slice_in_dim(due, begin, begin + size)
-        return arrivals, pending, slack
+        return self._arrivals(due), pending, slack
 
 
 @eqx.filter_jit  # whoever calls it, the same compiled program draws the same bits

@@ -40,7 +40,7 @@ class PopulationInput(NamedTuple):
     """What reaches a population in one step."""
 
     current: Float[Array, "..."]  # pA, during the step
-    arrivals: dict[str, Float[Array, "..."]]  # by receptor, at the end of the step
+    arrivals: dict[str, Float[Array, "..."]]  # by receptor, at the end of the step; () or (size,)
 
 
 def _whole(number: Any) -> Any:
@@ -290,6 +290,8 @@ def live_population_step(neuron, receptors, stimuli, dt, stream, state, input, i
     at = Instant(index, dt, stream)
     for stimulus in stimuli:
         input = add_input(input, stimulus.target, stimulus.amount(at=at))
-    drive = Drive(receptors, state.receptors, input.current, input.arrivals)
+    # What is the same for all is spread in here, where that takes no memory.
+    arrivals = {n: jnp.broadcast_to(x, stream.index.shape) for n, x in input.arrivals.items()}
+    drive = Drive(receptors, state.receptors, input.current, arrivals)
     moved, spikes, live = neuron.live_step(state.neuron, drive, at=at)
     return PopulationState(moved, drive.advance(dt)), spikes, live

@@ -231,8 +231,11 @@ class Builder:
         """How many instructions there are a neuron."""
         return sum("getelementptr" not in line for line in self.loop)
 
-    def text(self) -> str:
-        """The module: `kernel(pointers of operands and results, first neuron, one past last)`."""
+    def text(self, interleave: int = 2) -> str:
+        """The module: `kernel(pointers of operands and results, first neuron, one past last)`.
+
+        It works on `interleave` vectors side by side, a power of two.
+        """
         return "\n".join(
             [
                 *sorted(self._declared),
@@ -257,7 +260,7 @@ class Builder:
                 "!1 = distinct !{!1, !2, !3, !4}",
                 '!2 = !{!"llvm.loop.parallel_accesses", !0}',
                 '!3 = !{!"llvm.loop.vectorize.enable", i1 true}',
-                '!4 = !{!"llvm.loop.interleave.count", i32 2}',
+                f'!4 = !{{!"llvm.loop.interleave.count", i32 {interleave}}}',
                 "",
             ]
         )

@@ -30,7 +30,8 @@ class Format(NamedTuple):
     ln2_high: float
     ln2_low: float
     exp: tuple[float, ...]  # (e^r - 1 - r) / r^2, highest power first
-    exp_range: tuple[float, float]  # outside it the result is subnormal or infinite
+    exp_least: float  # below, e^x is subnormal
+    exp_most: float  # from here on e^x is infinite
     sqrt_half: int  # the bits of sqrt(1/2)
     log: tuple[float, ...]  # fdlibm's R(z) / z, highest power first
     tiny: float  # the least normal number
@@ -44,9 +45,10 @@ _FORMATS = {
         1.5 * 2.0**23,
         0.693359375,
         -2.12194440e-4,
-        (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3)
-        + (4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
-        (-87.33654475, 88.72283905),
+        (1.381459878757596e-3, 8.368716575205326e-3, 4.166838899254799e-2)
+        + (1.666652113199234e-1, 4.999999403953552e-1),
+        -87.33654475,
+        88.73,
         0x3F3504F3,
         (0.24279078841, 0.28498786688, 0.40000972152, 0.66666662693),
         2.0**-126,
@@ -59,7 +61,8 @@ _FORMATS = {
         6.93147180369123816490e-01,
         1.90821492927058770002e-10,
         tuple(1 / math.factorial(k) for k in reversed(range(2, 14))),
-        (-708.3964185322641, 709.782712893384),
+        -708.3964185322641,
+        709.79,
         0x3FE6A09E667F3BCD,
         (1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01)
         + (2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01)
@@ -104,41 +107,53 @@ def reduce_exp(b: Builder, x: Value) -> tuple[Value, Value]:
     return shifted, b.fma(count, -f.ln2_low, b.fma(count, -f.ln2_high, x))
 
 
+def exp_of_remainder(b: Builder, r: Value) -> Value:
+    """e^r for |r| <= ln(2) / 2, within 0.04 units in the last place before it is rounded."""
+    return b.horner(r, (*format_of(r).exp, 1.0, 1.0))
+
+
 def exp(b: Builder, x: Value) -> Value:
     """e^x"""
     f = format_of(x)
-    shifted, r = reduce_exp(b, x)
-    p = b.add(b.fma(b.horner(r, f.exp), b.mul(r, r), r), 1.0)
-    return _scaled(b, p, shifted, x, *f.exp_range)
+    shifted, r = reduce_exp(b, _at_most(b, x, f.exp_most))
+    return _scaled(b, exp_of_remainder(b, r), shifted, x, f.exp_least)
 
 
-def _scaled(b: Builder, p: Value, shifted: Value, x: Value, low: float, high: float) -> Value:
-    """p 2^n with n in the low bits of `shifted`; below `low` zero, above `high` infinite.
+def _at_most(b: Builder, x: Value, most: float) -> Value:
+    return b.select(b.compare("ogt", x, most), most, x)
 
-    Subnormal results are zero: XLA's threads flush them.
+
+def _scaled(b: Builder, p: Value, shifted: Value, x: Value, least: float) -> Value:
+    """p 2^n with n in the low bits of `shifted`, at most 2^bias; zero where x is below `least`.
+
+    Subnormal results are zero: XLA's threads flush them. Beyond the largest number the sum of
+    exponents exceeds that of infinity. Where x is NaN, so is the result. AMD's processors have
+    spare room for minima, maxima and integers, but none for comparisons: they compete with
+    products.
     """
     f = format_of(x)
     n = b.op("shl", b.cast("bitcast", shifted, f.integer), f.mantissa)
-    scaled = b.cast("bitcast", b.add(b.cast("bitcast", p, f.integer), n), x.dtype)
-    scaled = b.select(b.compare("olt", x, low), 0.0, scaled)
-    return b.select(b.compare("ole", x, high), scaled, b.add(x, math.inf))
+    bits = b.add(b.cast("bitcast", p, f.integer), n)
+    infinite = (2 * f.bias + 1) << f.mantissa
+    bits = b.select(b.compare("sgt", bits, infinite), infinite, bits)
+    zero_or_nan = b.select(b.compare("olt", x, 0.0), 0.0, x)
+    return b.select(b.compare("oge", x, least), b.cast("bitcast", bits, x.dtype), zero_or_nan)
 
 
 def exp2(b: Builder, x: Value) -> Value:
     """2^x"""
     f = format_of(x)
-    shifted = b.add(x, f.magic)
-    r = b.mul(b.sub(x, b.sub(shifted, f.magic)), math.log(2))
-    p = b.add(b.fma(b.horner(r, f.exp), b.mul(r, r), r), 1.0)
-    least = 1.0 - f.bias
-    return _scaled(b, p, shifted, x, least, math.nextafter(f.bias + 1.0, 0.0))
+    limited = _at_most(b, x, f.bias + 1.0)
+    shifted = b.add(limited, f.magic)
+    r = b.mul(b.sub(limited, b.sub(shifted, f.magic)), math.log(2))
+    return _scaled(b, exp_of_remainder(b, r), shifted, x, 1.0 - f.bias)
 
 
 def expm1(b: Builder, x: Value) -> Value:
     """e^x - 1, exact to the last digits near zero."""
     f = format_of(x)
     # Below, e^x no longer changes the result in either format; above, the result overflows.
-    low, high = -40.0, f.exp_range[1] + 0.3
+    low, high = -40.0, f.exp_most + 0.3
     limited = b.select(b.compare("olt", x, low), low, x)
     limited = b.select(b.compare("ogt", limited, high), high, limited)
     shifted, r = reduce_exp(b, limited)
@@ -171,11 +186,8 @@ def cosh(b: Builder, x: Value) -> Value:
 
 def _half_exp(b: Builder, x: Value) -> Value:
     """e^x / 2 for x >= 0, which is finite a little further than e^x."""
-    f = format_of(x)
-    shifted, r = reduce_exp(b, x)
-    p = b.add(b.fma(b.horner(r, f.exp), b.mul(r, r), r), 1.0)
-    high = f.exp_range[1] + math.log(2)
-    return _scaled(b, p, b.sub(shifted, 1.0), x, 0.0, high * (1 - 2.0 ** (1 - f.mantissa)))
+    shifted, r = reduce_exp(b, _at_most(b, x, format_of(x).exp_most + math.log(2)))
+    return _scaled(b, exp_of_remainder(b, r), b.sub(shifted, 1.0), x, 0.0)
 
 
 def two_sum(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:

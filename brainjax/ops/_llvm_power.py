@@ -14,6 +14,7 @@ from ._llvm import Builder, Value
 from ._llvm_math import (
     LN2_LOG,
     exp,
+    exp_of_remainder,
     format_of,
     log,
     power_of_two,
@@ -64,7 +65,7 @@ def _double(b: Builder, x: Value, y: Value) -> Value:
     f = format_of(x)
     shifted, r = reduce_exp(b, t)
     r = b.add(r, lost)
-    p = b.add(b.fma(b.horner(r, f.exp), b.mul(r, r), r), 1.0)
+    p = exp_of_remainder(b, r)
     magic = b.cast("bitcast", b.constant(f.magic, x.dtype), f.integer)
     n = b.sub(b.cast("bitcast", shifted, f.integer), magic)
     half = b.op("ashr", n, 1)  # two factors: 2^n itself may overflow where p 2^n does not

@@ -135,3 +135,35 @@ def test_the_default_surrogate_stays_bounded_in_a_recurrent_network():
         network.projections,
     )
     assert not np.abs(gradient(shallow)).max() < 1e6
+
+
+def test_a_receptor_that_no_projection_ends_in_costs_no_array():
+    """One zero arrives there, with the bits that an array of zeros has."""
+    receptors = {n: bj.ExponentialConductance(e_rev=e) for n, e in (("ex", 0.0), ("in", -80.0))}
+    cells = bj.Population(300, bj.LIF(i_e=300.0), receptors, {"ex.g": 2.0, "in.g": 1.0})
+
+    def built(*projections):
+        return bj.build(bj.Network({"c": cells}, projections), dt=0.1, key=jax.random.key(0))
+
+    def run(built, num_steps=300, **inputs):
+        state = built.init_state(key=jax.random.key(1))
+        inputs = {f"c.{name}": x for name, x in inputs.items()}
+        return bj.rollout(built, state, inputs, num_steps, record={"v": bj.Trace("c", "v")})[1]["v"]
+
+    silent = [bj.Projection("c", f"c.{n}", bj.OneToOne(), 0.0, 0.1) for n in ("ex", "in")]
+    alone = run(built())
+    assert np.ptp(alone.value) > 10  # it spikes and is reset
+    np.testing.assert_array_equal(alone.value, run(built(*silent)).value)
+    for_all, for_each = (run(built(), ex=jnp.full(shape, 0.1)) for shape in ((300,), (300, 300)))
+    assert np.any(for_all.value != alone.value)
+    np.testing.assert_array_equal(for_all.value, for_each.value)
+
+    def arrays(built):
+        """How many arrays the step of the population is given."""
+        state = built.init_state(key=jax.random.key(1))
+        steps = built.prepare(state, {})
+        step = jax.make_jaxpr(lambda s: built.advance(s, {}, built.backward(), steps)[0])(state)
+        (mapped,) = [e for e in step.eqns if e.primitive.name == "brainjax_map"]
+        return sum(x.aval.shape == (300,) for x in mapped.invars)
+
+    assert arrays(built(*silent)) == arrays(built(silent[0])) + 1 == arrays(built()) + 2

@@ -170,6 +170,43 @@ def test_bits_do_not_depend_on_the_number_of_threads(tmp_path):
     assert kept[0].read_bytes() != bytes(damaged)
 
 
+SHARED = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+import jax, numpy as np
+sys.path.insert(0, sys.argv[1])
+from test_map_call import loop, operands
+calls = [(jax.jit(loop), operands(200_003 + 64 * k, k)) for k in range(3)]
+alone = [jax.block_until_ready(f(*args)) for f, args in calls]
+
+def again(caller):
+    for i in range(12):
+        k = (caller + i) % 3
+        time.sleep(0.0002 * (i % 3))  # helpers are awake, about to go, gone
+        made = calls[k][0](*calls[k][1])
+        for x, y in zip(jax.tree.leaves(made), jax.tree.leaves(alone[k]), strict=True):
+            assert np.array_equal(x, y), (caller, i)
+    return i
+
+with ThreadPoolExecutor(4) as callers:
+    print(list(callers.map(again, range(4))))
+"""
+
+
+@pytest.mark.parametrize("threads", [2, 5])  # of XLA's pool
+def test_callers_at_once_share_the_pool(threads):
+    """Helpers wait for the next call of anyone: work is neither lost nor done twice."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHARED, os.path.dirname(__file__)],
+        env={**os.environ, "NPROC": str(threads)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[11, 11, 11, 11]\n"
+
+
 def test_no_code_is_kept_unless_asked_for(tmp_path):
     assert jax.config.jax_compilation_cache_dir is None
     _objects.keep("key", b"code")
