@@ -301,7 +301,7 @@ class BuiltNetwork(Dynamics):
 
         With `live` they also say which spikes have a derivative: a loop then carries `Backward`.
         """
-        quiet = self._arrivals(self._nothing_due())
+        quiet = self._arrivals()
         return {
             name: self.populations[name].prepare(
                 state.populations[name],
@@ -340,8 +340,9 @@ class BuiltNetwork(Dynamics):
                 into = add_input(into, target, input[target])
         return into
 
-    def _arrivals(self, due: Array) -> dict[str, dict[str, Array]]:
+    def _arrivals(self, due: Array | None = None) -> dict[str, dict[str, Array]]:
         """What is due, by population and receptor: one zero where no projection ends."""
+        due = jnp.zeros(self.layout.num_targets, self.dt_leaf.dtype) if due is None else due
         reached = {p.target for p in self.projections.values()}
         arrivals, nothing = {name: {} for name in self.names}, jnp.zeros((), due.dtype)
         for (name, receptor), begin in self.ports.items():
@@ -349,13 +350,10 @@ class BuiltNetwork(Dynamics):
             arrivals[name][receptor] = its_own if f"{name}.{receptor}" in reached else nothing
         return arrivals
 
-    def _nothing_due(self) -> Array:
-        return jnp.zeros(self.layout.num_targets, self.dt_leaf.dtype)
-
     def _deliver(self, state: NetworkState, backward: Backward):
         projections = [self.projections[n] for n in self.projection_names]
         if not projections:
-            return self._arrivals(self._nothing_due()), state.pending, backward.slack
+            return self._arrivals(), state.pending, backward.slack
         pending, due, slack = deliver(
             state.pending,
             tuple(state.spikes[n] for n in self.sources),
