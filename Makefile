@@ -28,8 +28,8 @@ PYTEST_FLAGS := -n $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run reproduce install test slow asan test-pure test-newest lint format types docs notebooks oracles \
-        bench transforms clean
+.PHONY: help run reproduce install test slow asan emulated gpu-check test-pure test-newest lint format \
+        types docs notebooks oracles bench transforms clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,29 @@ asan: .venv/.dev ## Test the native library under AddressSanitizer and UBSan
 	  tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
 	  tests/ops/test_deliver_derivatives.py tests/ops/test_log.py tests/ops/test_map_native.py $(ARGS) \
 	  -k "not [jax and not without_jit and not a_primitive_is and not right_to_the_last and not swept and not coba"
+
+# The kernels for GPUs, made by a C++ compiler of loops over threads and blocks: with blocks of few
+# threads, and of as many as on a GPU.
+emulated: .venv/.dev ## Test the CUDA kernels without a GPU, under AddressSanitizer and UBSan
+	@mkdir -p build
+	@set -e; for threads in "8 -DBRAINJAX_LANES=4" "512 -DBRAINJAX_LANES=32"; do \
+	  $(CXX) -x c++ -g -O1 -ffp-contract=off -fno-omit-frame-pointer -fsanitize=address,undefined \
+	  -fno-sanitize-recover=undefined -shared -fPIC -std=c++17 -Wall -Wextra -Icsrc \
+	  -isystem csrc/third_party -DBRAINJAX_THREADS=$$threads csrc/cuda/*.cu \
+	  -o build/brainjax_emulated.so; \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 \
+	  BRAINJAX_TEST_EMULATED=$(CURDIR)/build/brainjax_emulated.so \
+	  $(BIN)/pytest -q -p no:cacheprovider tests/ops/test_fuzz.py tests/ops/test_formats.py \
+	  tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
+	  tests/ops/test_deliver_derivatives.py tests/network/test_procedural.py tests/gpu $(ARGS) \
+	  -m "not slow" -k "not [jax and not without_jit and not change_no_bit"; \
+	done
+
+# In an environment of its own, or in that of `make gpu-check GPU_PYTHON=python3`, into which nothing is
+# installed.
+gpu-check: $(if $(GPU_PYTHON),,.venv-gpu/.done) ## Build for the NVIDIA GPU that is here, test on it, and measure
+	$(or $(GPU_PYTHON),.venv-gpu/bin/python) tests/gpu/check.py $(ARGS)
 
 lint: .venv/.dev ## Check style and format
 	$(BIN)/ruff check .
@@ -120,7 +143,7 @@ test-newest: .venv-newest/.created ## Test the wheel on PYTHON_NEWEST with the n
 	$(REQUIRE_NATIVE) PYTHONSAFEPATH=1 .venv-newest/bin/pytest -q -x $(PYTEST_FLAGS) tests $(ARGS)
 
 clean: ## Remove environments, builds and caches
-	rm -rf .venv .venv-pure .venv-newest .venv-oracles .venv-peers build dist site brainjax/_native
+	rm -rf .venv .venv-pure .venv-newest .venv-gpu .venv-oracles .venv-peers build dist site brainjax/_native
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -158,6 +181,14 @@ endef
 	@echo "Installing BrainJAX for development into .venv"
 	@$(REQUIRE_NATIVE) $(BIN)/pip install $(PIP_FLAGS) -e ".[dev]"
 	@touch .venv/.run $@
+
+# The newest JAX for GPUs: JAX_GPU=jax[cuda12] for older drivers.
+JAX_GPU ?= jax[cuda13]
+.venv-gpu/.done: pyproject.toml
+	$(call venv,.venv-gpu,$(PYTHON))
+	@echo "Installing BrainJAX and JAX for GPUs into .venv-gpu (some gigabytes)"
+	.venv-gpu/bin/pip install $(PIP_FLAGS) ".[test]" "$(JAX_GPU)"
+	@touch $@
 
 .venv-oracles/.done: tests/oracles/requirements.txt
 	$(call venv,.venv-oracles,$(PYTHON))

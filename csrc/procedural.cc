@@ -5,35 +5,8 @@
 
 #include "events.h"
 
-#define BRAINJAX_INLINE inline __attribute__((always_inline))
-
 namespace brainjax {
 namespace {
-
-constexpr int kMaxRounds = 32;
-constexpr int kCellsLog2 = 3, kOctaves = 31, kCells = 2 * kOctaves << kCellsLog2;
-constexpr uint32_t kForTargets = 1, kForFactors = 2;
-
-// ---- words -----------------------------------------------------------------------------------
-
-BRAINJAX_INLINE uint32_t rotate(uint32_t x, int bits) { return (x << bits) | (x >> (32 - bits)); }
-
-// Threefry-2x32 with 20 rounds, as in core/_random.py.
-BRAINJAX_INLINE void threefry(uint32_t k0, uint32_t k1, uint32_t& x0, uint32_t& x1) {
-  const uint32_t k2 = k0 ^ k1 ^ 0x1BD11BDAu;
-  const auto mix = [&](int bits) __attribute__((always_inline)) {
-    x0 += x1;
-    x1 = rotate(x1, bits) ^ x0;
-  };
-  const auto even = [&]() __attribute__((always_inline)) { mix(13), mix(15), mix(26), mix(6); };
-  const auto odd = [&]() __attribute__((always_inline)) { mix(17), mix(29), mix(16), mix(24); };
-  x0 += k0, x1 += k1;
-  even(), x0 += k1, x1 += k2 + 1u;
-  odd(), x0 += k2, x1 += k0 + 2u;
-  even(), x0 += k0, x1 += k1 + 3u;
-  odd(), x0 += k1, x1 += k2 + 4u;
-  even(), x0 += k2, x1 += k0 + 5u;
-}
 
 // The word of each position in the row of a source.
 BRAINJAX_EVERY_WIDTH void words_of(uint32_t k0, uint32_t k1, uint32_t source, int64_t count,
@@ -46,41 +19,15 @@ BRAINJAX_EVERY_WIDTH void words_of(uint32_t k0, uint32_t k1, uint32_t source, in
   }
 }
 
-BRAINJAX_INLINE uint32_t multiply_high(uint32_t a, uint32_t b) {
-  return static_cast<uint32_t>(static_cast<uint64_t>(a) * b >> 32);
-}
-
 // ---- the permutation -------------------------------------------------------------------------
 
 struct RoundKeys {
   uint32_t left[kMaxRounds / 2], right[kMaxRounds / 2];
 };
 
-BRAINJAX_EVERY_WIDTH void round_keys(uint32_t k0, uint32_t k1, uint32_t row, int turns,
+BRAINJAX_EVERY_WIDTH void round_keys(const uint32_t* key, uint32_t row, int turns,
                                      RoundKeys& keys) {
-  for (int j = 0; j < turns; ++j) {
-    uint32_t x0 = row, x1 = static_cast<uint32_t>(j);
-    threefry(k0, k1, x0, x1);
-    keys.left[j] = x0, keys.right[j] = x1;
-  }
-}
-
-BRAINJAX_INLINE uint32_t mixed(uint32_t x, uint32_t key) {
-  x = x * 0x9E3779B1u + key;
-  x = (x ^ x >> 16) * 0x85EBCA6Bu;
-  return (x ^ x >> 13) * 0xC2B2AE35u;
-}
-
-// Two rounds. `shift` is 32 - bits, and `mask` has the bits; with none, both are 0.
-BRAINJAX_INLINE void two_rounds(uint32_t size, int shift, uint32_t mask, uint32_t left_key,
-                                uint32_t right_key, uint32_t& left, uint32_t& right) {
-  const uint32_t sum = left + multiply_high(mixed(right, left_key), size);
-  left = std::min(sum, sum - size);  // size <= 2^31, so a difference below 0 is the larger one
-  right ^= mixed(left, right_key) >> shift & mask;
-}
-
-BRAINJAX_INLINE bool outside(uint32_t size, uint32_t tail, uint32_t left, uint32_t right) {
-  return (left == size - 1) & (right >= tail);
+  for (int j = 0; j < turns; ++j) turn_keys(key, row, j, keys.left[j], keys.right[j]);
 }
 
 // Permutes the numbers first..first + count; whether one is outside.
@@ -109,11 +56,11 @@ void permute(const Permutation& p, const uint32_t* key, uint32_t row, uint64_t f
              int64_t count, uint32_t* left, uint32_t* right) {
   RoundKeys keys;
   const int turns = p.rounds / 2;
-  round_keys(key[0], key[1], row, turns, keys);
+  round_keys(key, row, turns, keys);
   if (!permute_once(p.left, p.bits, p.tail, turns, keys, first, count, left, right)) return;
   // Few: on average less than one in the square root of the size.
-  const uint32_t mask = (uint32_t{1} << p.bits) - 1;
-  const int shift = p.bits ? 32 - p.bits : 0;
+  const uint32_t mask = p.mask();
+  const int shift = p.shift();
   for (int64_t j = 0; j < count; ++j) {
     while (outside(p.left, p.tail, left[j], right[j])) {
       for (int i = 0; i < turns; ++i) {
@@ -139,25 +86,17 @@ BRAINJAX_EVERY_WIDTH void join(int bits, int64_t count, const uint32_t* __restri
   }
 }
 
-// The slot divided by the in-degree; `reciprocal` of ops/_procedural.py.
+// The slot divided by the in-degree.
 void divide(const Procedural& p, int64_t count, const uint32_t* left, const uint32_t* right,
             int32_t* target) {
   for (int64_t j = 0; j < count; ++j) {
     const uint64_t slot = static_cast<uint64_t>(left[j]) << p.permutation.bits | right[j];
-    const auto product = static_cast<unsigned __int128>(slot << 2) * p.reciprocal;
-    target[j] = static_cast<int32_t>(static_cast<uint64_t>(product >> 64) >> p.shift);
+    target[j] = divided(slot, p.reciprocal, p.shift);
   }
 }
 
 BRAINJAX_EVERY_WIDTH void skip(int32_t own, int64_t count, int32_t* target) {
   for (int64_t j = 0; j < count; ++j) target[j] += target[j] >= own;
-}
-
-// `at + by` if that is on the line of `size` points, or around it; -1 if it is beyond its end.
-BRAINJAX_INLINE int64_t moved(int64_t at, int64_t by, int64_t size, bool periodic) {
-  const int64_t to = at + by;
-  if (to >= 0 && to < size) return to;
-  return periodic ? (to % size + size) % size : -1;
 }
 
 // The positions first..first + count of the mask that are connected, with their targets.
@@ -187,30 +126,9 @@ int64_t connect(const Procedural& p, int64_t source, int64_t first, int64_t coun
 template <class T>
 BRAINJAX_INLINE void quantiles_of(const T* __restrict__ table, int64_t count,
                                   const uint32_t* __restrict__ word, T* __restrict__ factor) {
-  constexpr int kRest = 30 - kCellsLog2;
   int32_t cell[kRowBlock];
-  for (int64_t j = 0; j < count; ++j) {
-    const int32_t distance = static_cast<int32_t>(word[j] >> 1 | 1u);
-    // The exponent of a float says which bit leads; without the bit below it cannot round up.
-    const float leading = static_cast<float>(distance & ~(distance >> 1));
-    int32_t exponent;
-    std::memcpy(&exponent, &leading, sizeof(exponent));
-    const int32_t octave = (exponent >> 23) - 127;
-    const uint32_t scaled = static_cast<uint32_t>(distance) << (30 - octave);
-    const int32_t within = static_cast<int32_t>(scaled >> kRest & ((1u << kCellsLog2) - 1));
-    const int32_t upper = static_cast<int32_t>(word[j] & 1u);
-    cell[j] = ((upper * kOctaves + octave) << kCellsLog2) + within;
-    const int32_t rest = static_cast<int32_t>(scaled & ((1u << kRest) - 1));
-    factor[j] = static_cast<T>(rest) * (T{1} / (1 << kRest));
-  }
-  const T low = table[4 * kCells], high = table[4 * kCells + 1];
-  for (int64_t j = 0; j < count; ++j) {
-    const T* c = table + 4 * cell[j];
-    const T x = factor[j];
-    T value = ((c[3] * x + c[2]) * x + c[1]) * x + c[0];
-    value = value < low ? low : value;
-    factor[j] = value > high ? high : value;
-  }
+  for (int64_t j = 0; j < count; ++j) cell[j] = quantile_cell(word[j], factor[j]);
+  for (int64_t j = 0; j < count; ++j) factor[j] = quantile(table, cell[j], factor[j]);
 }
 
 BRAINJAX_EVERY_WIDTH void quantiles(const float* table, int64_t count, const uint32_t* word,
@@ -223,52 +141,7 @@ BRAINJAX_EVERY_WIDTH void quantiles(const double* table, int64_t count, const ui
   quantiles_of(table, count, word, factor);
 }
 
-int bit_length(uint64_t x) { return x ? 64 - __builtin_clzll(x) : 0; }
-
 }  // namespace
-
-Permutation::Permutation(int64_t size) {
-  size = std::max<int64_t>(size, 1);
-  bits = bit_length(static_cast<uint64_t>(size - 1)) / 2;
-  left = static_cast<uint32_t>(((size - 1) >> bits) + 1);
-  tail = static_cast<uint32_t>(size - (static_cast<int64_t>(left - 1) << bits));
-  const int known = std::max(bits, 1);
-  rounds = std::max(6, 2 * ((15 + known) / known));
-}
-
-Procedural::Procedural(const int64_t* numbers, const uint32_t* words, const void* where,
-                       const void* table)
-    : kind(numbers[0]),
-      num_pre(numbers[1]),
-      num_post(numbers[2]),
-      hollow(numbers[3]),
-      degree(numbers[4]),
-      ny(numbers[5]),
-      nx(numbers[6]),
-      ry(numbers[7]),
-      rx(numbers[8]),
-      periodic(numbers[9]),
-      where(where),
-      table(table),
-      targets{kForTargets, 0},
-      factors{kForFactors, 0},
-      permutation(kind == kInDegree ? num_post * degree : num_post - hollow),
-      reciprocal(0),
-      shift(0) {
-  threefry(words[0], words[1], targets[0], targets[1]);
-  threefry(words[0], words[1], factors[0], factors[1]);
-  if (degree > 0) {
-    shift = bit_length(static_cast<uint64_t>(degree - 1));
-    const auto power = static_cast<unsigned __int128>(1) << (62 + shift);
-    reciprocal = static_cast<uint64_t>((power + degree - 1) / degree);
-  }
-}
-
-int64_t Procedural::length(int64_t source) const {
-  if (kind == kDistance) return (2 * ry + 1) * (2 * rx + 1);
-  const auto* row_ptr = static_cast<const int64_t*>(where);
-  return row_ptr[source + 1] - row_ptr[source];
-}
 
 template <class T>
 int64_t procedural_row(const Procedural& p, int64_t source, int64_t first, int64_t count,

@@ -6,19 +6,11 @@
 
 #include <cstdint>
 
+#include "procedural_words.h"
+
 namespace brainjax {
 
 constexpr int64_t kRowBlock = 512;  // positions worked on at a time: some KiB, so in the cache
-
-// The numbers 0..size - 1 permuted, size <= 2^62; `Permutation` of ops/_procedural.py.
-struct Permutation {
-  explicit Permutation(int64_t size);
-
-  int bits;       // of the right half
-  uint32_t left;  // the left half is below this
-  uint32_t tail;  // where it is the largest, the right half is below this
-  int rounds;     // even, at most 32
-};
 
 // A matrix that is not stored. The pointers are the caller's.
 struct Procedural {
@@ -31,10 +23,29 @@ struct Procedural {
   // - where: the beginnings of rows, int64[num_pre + 1]; for `kDistance` the thresholds,
   //   uint32[(2 ry + 1) (2 rx + 1)].
   // - table: the quantile table of the factors, of the type asked for in `procedural_row`, or null.
-  Procedural(const int64_t* numbers, const uint32_t* words, const void* where, const void* table);
+  BRAINJAX_INLINE Procedural(const int64_t* numbers, const uint32_t* words, const void* where,
+                             const void* table)
+      : kind(numbers[0]), num_pre(numbers[1]), num_post(numbers[2]), hollow(numbers[3]),
+        degree(numbers[4]), ny(numbers[5]), nx(numbers[6]), ry(numbers[7]), rx(numbers[8]),
+        periodic(numbers[9]), where(where), table(table), targets{kForTargets, 0},
+        factors{kForFactors, 0},
+        permutation(kind == kInDegree ? num_post * degree : num_post - hollow), reciprocal(0),
+        shift(0) {
+    threefry(words[0], words[1], targets[0], targets[1]);
+    threefry(words[0], words[1], factors[0], factors[1]);
+    if (degree > 0) {
+      shift = bit_length(static_cast<uint64_t>(degree - 1));
+      const auto power = static_cast<unsigned __int128>(1) << (62 + shift);
+      reciprocal = static_cast<uint64_t>((power + degree - 1) / degree);
+    }
+  }
 
   // The number of positions in the row of `source`.
-  int64_t length(int64_t source) const;
+  int64_t length(int64_t source) const {
+    if (kind == kDistance) return (2 * ry + 1) * (2 * rx + 1);
+    const auto* row_ptr = static_cast<const int64_t*>(where);
+    return row_ptr[source + 1] - row_ptr[source];
+  }
 
   int64_t kind, num_pre, num_post, hollow, degree, ny, nx, ry, rx, periodic;
   const void* where;

@@ -24,6 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
         from brainjax.ops import _native
 
         _native.library_path = lambda: Path(os.environ["BRAINJAX_TEST_LIBRARY"])
+    if "BRAINJAX_TEST_CUDA_LIBRARY" in os.environ:
+        from brainjax.ops import _native
+
+        _native.cuda_library_path = lambda: Path(os.environ["BRAINJAX_TEST_CUDA_LIBRARY"])
+    if "BRAINJAX_TEST_EMULATED" in os.environ:
+        from ops import emulated
+
+        emulated.use(Path(os.environ["BRAINJAX_TEST_EMULATED"]))
     if os.environ.get("BRAINJAX_REQUIRE_NATIVE", "0") != "1":
         return
     import brainjax

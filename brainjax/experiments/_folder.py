@@ -143,7 +143,7 @@ def write_run(folder: Path, outcome: Outcome, summary: Mapping[str, Any], comman
 def manifest_of(outcome: Outcome, config: str, command: str) -> dict[str, Any]:
     """What a run was made with: enough to know whether another must give the same bits."""
     experiment, about = outcome.experiment, info()
-    native = Path(about["native_library"])
+    native = Path(about["cuda_library" if about["ops"] == "cuda" else "native_library"])
     ops = experiment.impl if experiment.impl != "auto" else about["ops"]
     partners = ("jax", "jaxlib", "equinox", "numpy", "scipy")
     return {
@@ -163,7 +163,7 @@ def manifest_of(outcome: Outcome, config: str, command: str) -> dict[str, Any]:
         "same_bits_if_equal": {
             "brainjax": about["version"],
             "native_library_sha256": hashlib.sha256(native.read_bytes()).hexdigest()
-            if ops == "native" and native.is_file()
+            if ops != "jax" and native.is_file()
             else None,
             # Of drawn weights, delays and initial values: their normal quantiles and exponentials.
             "numpy": importlib.metadata.version("numpy"),

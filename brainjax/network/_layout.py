@@ -85,7 +85,9 @@ def lay_out(
     sizes = np.diff(begin)
     if isinstance(delay, int) and post.size and np.all(sizes == sizes[0]):
         rows = FixedFanOut(
-            jnp.asarray(delay, jnp.int32), jnp.asarray(target), sizes.size, int(sizes[0]), offset
+            *(jnp.asarray(delay, jnp.int32), jnp.asarray(target)),
+            *(sizes.size, int(sizes[0]), offset),
+            sorted_targets=True,
         )
         return LaidOut(rows, laid, delay)
     starts.append(np.array([post.size], offsets))
@@ -101,6 +103,7 @@ def lay_out(
         int(sizes.max(initial=0)),
         int(np.diff(group_ptr).max(initial=0)),
         origin=offset,
+        sorted_targets=True,  # in canonical order they are, and what is sorted by delay keeps that
     )
     return LaidOut(rows, laid, int(group_delay.max(initial=1)))
 

@@ -20,6 +20,7 @@ from ._log import log_events as log_events
 from ._map import check_elementwise as check_elementwise
 from ._map import map_neurons as map_neurons
 from ._map import prepare_map as prepare_map
+from ._native import delivery_runs as delivery_runs
 from ._native import info as info
 from ._native import native_library as native_library
 from ._poisson import draw_poisson as draw_poisson

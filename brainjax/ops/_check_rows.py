@@ -94,6 +94,19 @@ def _check_delays(what: str, delay: Any, layout: Any) -> None:
     _check_range(what, np.asarray(delay), 1, layout.num_slots + 1, mend)
 
 
+def _check_sorted(what: str, target: Any, begin: np.ndarray) -> None:
+    """Refuse targets that descend elsewhere than from one of the runs that `begin` to the next."""
+    target = np.asarray(target)
+    for first in range(0, target.size, _BLOCK):
+        part = target[first : first + _BLOCK + 1]
+        at = np.flatnonzero(part[1:] < part[:-1]) + first + 1
+        at = at[begin[np.searchsorted(begin, at)] != at]
+        if at.size:
+            got = f"{int(target[at[0]])} after {int(target[at[0] - 1])} at position {int(at[0])}"
+            mend = "sorted_targets=False, or sort them."
+            refuse(f"{what}.target", got, "targets that ascend, as sorted_targets says", mend)
+
+
 @functools.singledispatch
 def _check_reach(connections: Any, what: str, layout: Any) -> np.ndarray:
     """Refuse connections that lead out of the accumulators; which of these they reach."""
@@ -110,6 +123,9 @@ def _check_reach(connections: Any, what: str, layout: Any) -> np.ndarray:
 @_check_reach.register
 def _(connections: FixedFanOut, what: str, layout: Any) -> np.ndarray:
     _check_delays(f"{what}.delay", connections.delay, layout)
+    if connections.sorted_targets and connections.fan_out:
+        begin = np.arange(connections.num_sources + 1) * connections.fan_out
+        _check_sorted(what, connections.target, begin)
     return _check_targets(what, connections.target, connections.origin, layout.num_targets)
 
 
@@ -128,6 +144,8 @@ def _(connections: Rows, what: str, layout: Any) -> np.ndarray:
             got = getattr(connections, name)
             refuse(f"{what}.{name}", got, f"at least {longest}, as of the rows")
     used = connections.target[: begin[-1]]
+    if connections.sorted_targets:
+        _check_sorted(what, used, begin)
     return _check_targets(what, used, connections.origin, layout.num_targets)
 
 
@@ -170,8 +188,9 @@ def check_rows(rows: Sequence[Connections], layout: Any, *, what: str = "rows") 
     **Raises:**
 
     `ValueError` for offsets that decrease or lead out of the arrays, targets that are none of
-    `layout.num_targets`, delays below one step or beyond `layout.num_slots`, delays out of order,
-    rows longer than they say, and targets that are not of its port; `TypeError` for tracers.
+    `layout.num_targets`, delays below one step or beyond `layout.num_slots`, delays or targets out
+    of order, rows longer than they say, and targets that are not of its port; `TypeError` for
+    tracers.
     """
     check_layout("layout", layout)
     check_number(what, rows, len(layout.sources), "projection of the layout")

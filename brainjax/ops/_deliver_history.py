@@ -20,11 +20,13 @@ from ._connections import (
     num_populations,
     projections_from,
 )
+from ._cuda import on_gpu
 from ._primitive import (
     align_varying,
     batch_by_leading_axis,
     like,
     lower_natively,
+    lower_on_gpu,
     new_primitive,
     over_batch,
     set_jvp,
@@ -123,6 +125,36 @@ def _aliases(avals, *, layout, impl, batch):
 
 
 lower_natively(deliver_history_p, _reference, "brainjax_DeliverHistory", _attributes, _aliases)
+
+
+def _sizes(avals, *, layout, **_):
+    populations = num_populations(layout.sources)
+    return [x.shape[-1] for x in avals[1 + 3 * populations : 1 + 4 * populations]]
+
+
+_on_one_vector = on_gpu(
+    "brainjax_CudaDeliverHistory",
+    lambda *, layout, **_: {"num_slots": np.int64(layout.num_slots)},
+    _aliases,
+    _sizes,
+)
+
+
+def cuda_call(avals_in, avals_out, *, layout, **params):
+    """The lowering on a GPU, whose handler gives what is due of all ports as one vector."""
+    sizes = _port_sizes(layout)
+    held, due = avals_out[: -len(sizes)], avals_out[-1]
+    whole = like(due, (*due.shape[:-1], layout.num_targets))
+    call = _on_one_vector(avals_in, [*held, whole], layout=layout, **params)
+
+    def apart(*args):
+        *held, due = call(*args)
+        return [*held, *jnp.split(due, np.cumsum(sizes)[:-1], axis=-1)]
+
+    return call and apart
+
+
+lower_on_gpu(deliver_history_p, _reference, cuda_call)
 batch_by_leading_axis(deliver_history_p, lambda *, layout, impl: set(_held_positions(layout)))
 
 

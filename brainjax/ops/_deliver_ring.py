@@ -36,6 +36,7 @@ from ._connections import (
     num_populations,
     projections_from,
 )
+from ._cuda import on_gpu
 from ._primitive import (
     align_varying,
     aval_of,
@@ -45,6 +46,7 @@ from ._primitive import (
     is_zero,
     like,
     lower_natively,
+    lower_on_gpu,
     new_primitive,
     over_batch,
     set_jvp,
@@ -151,6 +153,19 @@ def _push_aliases(avals, *, layout, impl, batch, with_weights):
 
 
 lower_natively(push_ring_p, _push_reference, "brainjax_PushRing", _attributes, _push_aliases)
+
+
+def _with_weights(*, with_weights, **_):
+    return {"with_weights": np.int64(with_weights)}
+
+
+def _push_sizes(avals, *, layout, **_):
+    n, _ = _counts(layout)
+    return [live.shape[-1] for live in avals[2 : 2 + n]]
+
+
+cuda_push = on_gpu("brainjax_CudaPushRing", _with_weights, _push_aliases, _push_sizes)
+lower_on_gpu(push_ring_p, _push_reference, cuda_push)
 batch_by_leading_axis(push_ring_p, lambda *, layout, impl, with_weights: {0})
 
 
@@ -248,6 +263,10 @@ def _pull_expanded(*, layout, impl, with_weights, sizes):
 
 
 lower_natively(pull_ring_p, _pull_reference, "brainjax_PullRing", _pull_attributes, _pull_aliases)
+cuda_pull = on_gpu(
+    "brainjax_CudaPullRing", _with_weights, _pull_aliases, lambda avals, *, sizes, **_: sizes
+)
+lower_on_gpu(pull_ring_p, _pull_reference, cuda_pull)
 batch_by_leading_axis(pull_ring_p, _pull_expanded)
 
 

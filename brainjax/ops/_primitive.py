@@ -16,7 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..core import explain
-from ._native import native_library
+from ._native import cuda_library, native_library
 
 _CONFIG: Any = jax.config  # JAX makes its options at run time: type checkers do not see them
 IMPLEMENTATIONS = ("auto", "jax", "native")
@@ -26,7 +26,7 @@ def check_impl(impl: str) -> str:
     """`impl` if it names an implementation that is there, else a clear error."""
     if impl not in IMPLEMENTATIONS:
         raise ValueError(explain("impl", got=impl, expected=f"one of {IMPLEMENTATIONS}"))
-    if impl == "native" and native_library() is None:
+    if impl == "native" and native_library() is None and cuda_library() is None:
         raise ValueError(
             explain(
                 "impl",
@@ -114,7 +114,7 @@ def lower_natively(
         call = jax.ffi.ffi_lowering(target, operand_output_aliases=inside)
         return functools.partial(call, **attributes(avals_in, **params))
 
-    _lower_on_cpu(primitive, reference, native)
+    _lower_on("cpu", native_library, primitive, reference, native)
 
 
 def lower_to_calls(primitive: Primitive, reference: Callable, native: Callable) -> None:
@@ -126,25 +126,41 @@ def lower_to_calls(primitive: Primitive, reference: Callable, native: Callable) 
       to a function in JAX, or to `None` where there is no native implementation of this call.
     """
 
+    _lower_on("cpu", native_library, primitive, reference, _as_lowering(native))
+
+
+def lower_on_gpu(
+    primitive: Primitive, reference: Callable, native: Callable, platform: str = "cuda"
+) -> None:
+    """Lower `primitive` on a GPU to a function that calls handlers, where that is safe.
+
+    `native` is as of `lower_to_calls`.
+    """
+    _lower_on(platform, lambda: cuda_library(), primitive, reference, _as_lowering(native))
+
+
+def _as_lowering(native: Callable) -> Callable:
     def lowered(avals_in, avals_out, **params):
         f = native(avals_in, avals_out, **params)
         return f and mlir.lower_fun(f, multiple_results=True)
 
-    _lower_on_cpu(primitive, reference, lowered)
+    return lowered
 
 
-def _lower_on_cpu(primitive: Primitive, reference: Callable, native: Callable) -> None:
+def _lower_on(
+    platform: str, library: Callable, primitive: Primitive, reference: Callable, native: Callable
+) -> None:
     plain = mlir.lower_fun(reference, multiple_results=True)
 
     def rule(ctx, *operands, **params):
         platforms = ctx.module_context.platforms
-        usable = native_library() is not None and len(platforms) == 1 and _one_device_each(ctx)
+        usable = library() is not None and len(platforms) == 1 and _one_device_each(ctx)
         call = None
         if params["impl"] != "jax" and usable:
             call = native(ctx.avals_in, ctx.avals_out, **params)
         return call(ctx, *operands) if call else plain(ctx, *operands, **params)
 
-    mlir.register_lowering(primitive, rule, platform="cpu")
+    mlir.register_lowering(primitive, rule, platform=platform)
 
 
 def batch_by_leading_axis(primitive: Primitive, expanded: Callable) -> None:

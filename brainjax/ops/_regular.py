@@ -91,6 +91,7 @@ class FixedFanOut(_Counted):
     - `delay`: steps, of all synapses.
     - `target`, `origin`: as of `Rows`.
     - `num_pre`: the size of the source population.
+    - `sorted_targets`: whether those of a source are known to ascend. A GPU makes use of it.
     """
 
     delay: Int[Array, ""]
@@ -98,12 +99,13 @@ class FixedFanOut(_Counted):
     num_pre: int = field(metadata=_STATIC)
     per_source: int = field(metadata=_STATIC)
     origin: int = field(default=0, metadata=_STATIC)
+    sorted_targets: bool = field(default=False, metadata=_STATIC)
 
     format = 2
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        return self.fan_out, self.origin
+        return self.fan_out, self.origin, int(self.sorted_targets)
 
     def _target(self, source, position) -> Any:
         return accumulators(self.target[source * self.fan_out + position], self.origin)

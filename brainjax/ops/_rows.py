@@ -31,6 +31,7 @@ class Rows(Connections):
     - `origin`: an accumulator of the network.
     - `longest_row`, `longest_group`: most synapses of one source, and of one source and delay.
     - `ordered`: whether delays ascend within a source. A history needs that; a ring does not.
+    - `sorted_targets`: whether targets are known to ascend within a group. A GPU makes use of it.
     """
 
     source_ptr: Int[Array, " sources_plus_1"]
@@ -41,6 +42,7 @@ class Rows(Connections):
     longest_group: int = field(metadata={"static": True})
     ordered: bool = field(default=True, metadata={"static": True})
     origin: int = field(default=0, metadata={"static": True})
+    sorted_targets: bool = field(default=False, metadata={"static": True})
 
     format = 0
 
@@ -58,7 +60,7 @@ class Rows(Connections):
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        return (self.origin,)
+        return self.origin, int(self.sorted_targets)
 
     def row(self, source, *weights) -> Row:
         begin = self._begin()

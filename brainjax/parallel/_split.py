@@ -111,6 +111,7 @@ def _split_projection(
             )
         )
     p = stored(p)
+    assert isinstance(p.rows, Rows)
     parts = [_part_of(p, size, offset, k, num_shards) for k in range(num_shards)]
     longest_row = max(part.longest_row for part in parts)
     longest_group = max(part.longest_group for part in parts)
@@ -131,6 +132,7 @@ def _split_projection(
                 target=padded[3][k],
                 longest_row=longest_row,
                 longest_group=longest_group,
+                sorted_targets=p.rows.sorted_targets,
             ),
             weight=p.weight[chosen[k]] if p.weight.ndim else p.weight,
             source=p.source,

@@ -16,7 +16,7 @@ from jax import lax
 
 from ..core import check_key, explain
 from ..network import BuiltNetwork, NetworkState
-from ..ops import native_library
+from ..ops import delivery_runs
 from ._inputs import check_built, check_inputs, check_state, steps_of, under_transformation
 from ._progress import Progress
 from ._recorders import Block, Recorder, check_recorders, finish_all, step_all
@@ -151,9 +151,8 @@ def _new_state(built: BuiltNetwork, key) -> NetworkState:
         )
     check_key("simulate: key", key)
     # Where deliveries run in plain JAX a ring is the faster form.
-    native = native_library() is not None and built.impl != "jax"
-    on_cpu = jax.default_backend() == "cpu"
-    return built.init_state(key=key, history=native and on_cpu)
+    by_handlers = delivery_runs() != "jax" and built.impl != "jax"
+    return built.init_state(key=key, history=by_handlers)
 
 
 @eqx.filter_jit

@@ -106,6 +106,7 @@ def test_what_is_without_fault_is_taken():
     for form in (Ring, History):
         tables = group_tables(wiring().rows, wiring().layout.sources)
         delivering(form, tables=tables)()
+    delivering(rows=rows(sorted_targets=True))()
     converting()()
     logging()()
     check_rows(wiring().rows, wiring().layout)
@@ -493,6 +494,25 @@ def test_operands_that_do_not_fit(bad, monkeypatch):
         "rows[0]",
         "targets of another port",
         "0 to 2, those of port 0",
+    ),
+    Bad(
+        "targets that are not sorted as they say",
+        with_rows(target=ints(1, 0, 3, 3), sorted_targets=True),
+        VALUE,
+        "rows[0].target",
+        "0 after 1 at position 1",
+        "ascend",
+        "sorted_targets=False",
+    ),
+    Bad(
+        "targets of a fixed fan-out that are not sorted as they say",
+        with_format(
+            FixedFanOut(jnp.int32(1), jnp.array([0, 1, 1, 3, 2, 0], I32), 3, 2, sorted_targets=True)
+        ),
+        VALUE,
+        "rows[0].target",
+        "0 after 2 at position 5",
+        "ascend",
     ),
     Bad(
         "a matrix beyond the last",

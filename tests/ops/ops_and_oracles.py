@@ -78,7 +78,8 @@ def _trained() -> Kept:
     pre, post, _ = wiring.synapses[0]
     ms = rng.integers(1, 4, count) + rng.uniform(0.4, 0.6, count)
     trained, begin = TrainableDelay(ms, longest), np.searchsorted(pre, np.arange(7))
-    laid = lay_out_trainable(trained, begin, post, 0, 1.0, HostStream((0, 0)), "trained")
+    stream = HostStream((0, 0))
+    laid = lay_out_trainable(trained, begin, post, 7, 0, 1.0, stream, "trained")
     assert laid.longest_delay == wiring.layout.num_slots
 
     def resolve(rows, weights):

@@ -1,5 +1,6 @@
-"""Tables of groups, ports and threads: what makes delivery from a history fast changes no bit."""
+"""What makes delivery fast changes no bit: tables of groups, ports, threads, sorted targets."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops.structures import empty, random_spikes, random_wiring, run, run_wiring, wire
+from ops.structures import FORMS, empty, random_spikes, random_wiring, run, run_wiring, wire
 
-from brainjax.ops import History, Layout, group_tables, native_library
+from brainjax.ops import History, Layout, check_rows, group_tables, native_library
 
 STEPS = 60
 needs_native = pytest.mark.skipif(native_library() is None, reason="no native library")
@@ -118,6 +119,36 @@ def test_vmap_with_tables_is_a_loop_to_the_bit(wiring, spikes, impl):
         np.testing.assert_array_equal(both[i], jax.jit(f)(tuple(x[i] for x in many)))
 
 
+# ---- what is known of targets --------------------------------------------------------------------
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_what_is_known_of_targets_changes_no_bit(form, impl):
+    """That they ascend within a group, and of which port they are."""
+    made = in_ports(5, (0, 1, 2, 1, 0, 0, 2, 2))
+    drawn = []
+    for source, (pre, post, delay), weight in zip(
+        made.layout.sources, made.synapses, made.weights, strict=True
+    ):
+        order = np.lexsort((post, delay, pre))
+        weight = weight if np.ndim(weight) == 0 else weight[order]
+        drawn.append((source, pre[order], post[order], delay[order], weight))
+    plain = wire(made.sizes, made.layout.num_targets, drawn, made.layout.num_slots)
+    known = plain._replace(
+        rows=tuple(dataclasses.replace(r, sorted_targets=True) for r in plain.rows),
+        layout=made.layout,
+    )
+    assert not plain.layout.ports and made.layout.ports
+    spikes = random_spikes(np.random.default_rng(1), made.sizes, STEPS)
+    for tables in (False, True):
+        how = {"impl": impl, "dtype": np.float32, "tables": tables and form is History}
+        _, expected = run_wiring(plain, form, spikes, **how)
+        _, due = run_wiring(known, form, spikes, **how)
+        np.testing.assert_array_equal(due, expected)
+        assert np.count_nonzero(due) > due.size / 2
+
+
 # ---- threads -------------------------------------------------------------------------------------
 
 DELIVER = """
@@ -171,5 +202,7 @@ def test_layout_of_a_network_has_a_port_for_each_receptor():
     by_port = {}
     for name, port in zip(built.projection_names, built.layout.ports, strict=True):
         by_port.setdefault(port, set()).add(built.projections[name].target)
+    check_rows([p.rows for p in built.projections.values()], built.layout)
+    assert all(p.rows.sorted_targets for p in built.projections.values())
     assert len(by_port) == 8
     assert all(len(targets) == 1 for targets in by_port.values())

@@ -11,6 +11,8 @@ from ops.another_process import CACHED, transform_of, travel
 from ops.ops_and_oracles import OPS
 from ops.transforms import JOURNEYS, PAGE, TRANSFORMS, arguments, is_refused, page
 
+from brainjax.ops import _primitive
+
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
 # Of ops that share their rules with others, what runs by default; and of those that take long.
 OFTEN = ("vmap of vmap", "scan", "gradient of a scan")
@@ -94,8 +96,9 @@ def _of_platforms(op, transform):
 
 @pytest.mark.pure
 @pytest.mark.parametrize(("op", "transform"), _params(_of_platforms))
-def test_lowers(op, transform):
-    """To plain JAX operations, where no device of that kind is."""
+def test_lowers(op, transform, monkeypatch):
+    """To plain JAX operations, where no device of that kind is, and no library for it."""
+    monkeypatch.setattr(_primitive, "cuda_library", lambda: None)
     args = arguments(op, transform, "float32")
     traced = jax.jit(transform.of(op.model("auto"))).trace(*args)
     for platform in ("cuda", "tpu"):

@@ -221,7 +221,7 @@ What each op of the library does under each transform of JAX, and where. Every c
 
 - **values**: equal to dense matrices with an axis for delays, in float32 and in float64.
 - **lowers**: the program for that platform is made, of plain JAX operations alone. It has not been
-  run there.
+  run there. With the library for GPUs, delivery calls its handlers (`tests/ops/test_cuda.py`).
 - **JAX runs**: as *values*, by the op's plain JAX form: under automatic sharding XLA would run an
   opaque call on every device, on all of the data.
 - **refused**: with the error that is named.

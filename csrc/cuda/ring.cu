@@ -1,0 +1,68 @@
+// Delivery into a ring of currents on a GPU: csrc/ring.cc.
+
+#include "deliver.h"
+
+namespace brainjax::cuda {
+namespace {
+
+template <class T, bool kMoves>
+ffi::Error push(const Stream& stream, const Call& call, const Scratch<T>& scratch) {
+  const Deliver<T, false, kMoves> deliver{scratch, call.num_examples,
+                                          tiles_for(call.num_targets, call.num_examples),
+                                          call.num_slots, call.num_targets};
+  ffi::Error error = begin(stream, call, scratch);
+  if (error.success()) error = list(stream, call, scratch);
+  if (error.success()) error = launch(stream, deliver.blocks(), deliver);
+  return error;
+}
+
+ffi::Error push_ring(Stream stream, ffi::RemainingArgs args, ffi::RemainingRets rets,
+                     int64_t batch, int64_t with_weights, Numbers sources, Numbers formats,
+                     Numbers reach) {
+  Decoded decoded(args, rets, batch);
+  const int n = static_cast<int>(num_populations(sources)), m = static_cast<int>(sources.size());
+  Call& call = decoded.call();
+  // Operands 2 to 2 + n say which spikes are live: that is for the transpose.
+  call.at.x = 2 + n;
+  const int w_dot = call.at.x + n + (with_weights ? n : 0);
+  if (with_weights) {
+    call.at.x2 = call.at.x + n;
+    call.at.w2 = decoded.result(2);
+  }
+  call.at.w = w_dot + (with_weights ? m : 0);
+  call.at.rows = call.at.w + m;
+  call.at.head = 1;
+  call.at.ring = decoded.result(0);
+  call.at.due = decoded.result(1);
+  const Operand& ring = decoded.rets()[0];
+  ffi::Error error = decoded.network(sources, formats, reach, ring.dims[batch],
+                                     ring.dims[batch + 1], ring);
+  if (error.success()) error = copy(stream, ring.data, decoded.args()[0].data, ring.bytes());
+  for (int j = 0; j < (with_weights ? m : 0) && error.success(); ++j) {
+    const Operand &from = decoded.args()[w_dot + j], &to = decoded.rets()[2 + j];
+    error = copy(stream, to.data, from.data, to.bytes());
+  }
+  if (error.failure()) return error;
+  return with_float(args.get<ffi::AnyBuffer>(0)->element_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    Scratch<T> scratch;
+    const ffi::Error failed = scratch_of(call, decoded.rets().back(), scratch);
+    if (failed.failure()) return failed;
+    return with_weights ? push<T, true>(stream, call, scratch)
+                        : push<T, false>(stream, call, scratch);
+  });
+}
+
+}  // namespace
+}  // namespace brainjax::cuda
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(CudaPushRing, brainjax::cuda::push_ring,
+                              brainjax::cuda::bind()
+                                  .RemainingArgs()
+                                  .RemainingRets()
+                                  .Attr<int64_t>("batch")
+                                  .Attr<int64_t>("with_weights")
+                                  .Attr<brainjax::Numbers>("sources")
+                                  .Attr<brainjax::Numbers>("formats")
+                                  .Attr<brainjax::Numbers>("reach"),
+                              {xla::ffi::Traits::kCmdBufferCompatible});
