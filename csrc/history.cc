@@ -164,7 +164,7 @@ void collect(const Held<T>& held, int64_t slot, int64_t delay, const Table& tabl
 // The delivery of one step to one example. The memory it needs serves step after step.
 template <class T>
 struct Delivery {
-  int64_t head, num_slots;
+  int64_t now, num_slots;  // the slot of this step
   Numbers of_projection;  // the port of each
   std::vector<std::vector<int>> of_population;
   std::vector<Projection<T>> all;
@@ -174,7 +174,10 @@ struct Delivery {
   std::vector<Collected<T>> parts;
   std::vector<size_t> busiest;
 
-  int64_t slot_of(int64_t delay) const { return modulo(head - delay, num_slots); }
+  // Of the step `delay` ago, from 1 to num_slots: asked for so often that a division would show.
+  int64_t slot_of(int64_t delay) const {
+    return now >= delay ? now - delay : now - delay + num_slots;
+  }
 
   // Collects what is due after `from` to `to` steps, the longest first.
   void collect_delays(int64_t from, int64_t to, Collected<T>& out) const {
@@ -247,7 +250,7 @@ ffi::Error deliver_history(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
     Batch batch(rank, rets[3 * n]);
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
-      step.head = *batch.at<int32_t>(args[0]);
+      step.now = modulo(*batch.at<int32_t>(args[0]), num_slots);
       projections(args, w_at, rows_at, formats, batch, step.all);
       step.held.resize(n);
       step.tables.resize(n);
