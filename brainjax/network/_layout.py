@@ -85,8 +85,11 @@ def lay_out(
     sizes = np.diff(begin)
     if isinstance(delay, int) and post.size and np.all(sizes == sizes[0]):
         rows = FixedFanOut(
-            *(jnp.asarray(delay, jnp.int32), jnp.asarray(target)),
-            *(sizes.size, int(sizes[0]), offset),
+            delay=jnp.asarray(delay, jnp.int32),
+            target=jnp.asarray(target),
+            num_pre=sizes.size,
+            per_source=int(sizes[0]),
+            origin=offset,
             sorted_targets=True,
         )
         return LaidOut(rows, laid, delay)

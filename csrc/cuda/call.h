@@ -97,6 +97,16 @@ class Decoded {
   const std::vector<Operand>& args() const { return args_; }
   const std::vector<Operand>& rets() const { return rets_; }
   Call& call() { return call_; }
+  // What aliased results start from: `count` of them, and as many operands.
+  ffi::Error carry_over(const Stream& stream, size_t arg, size_t ret, size_t count) const {
+    for (size_t i = 0; i < count; ++i) {
+      const Operand &from = args_[arg + i], &to = rets_[ret + i];
+      ffi::Error error = copy(stream, to.data, from.data, to.bytes());
+      if (error.failure()) return error;
+    }
+    return ffi::Error::Success();
+  }
+
   // The field of a result.
   int result(size_t i) const { return static_cast<int>(args_.size() + i); }
 

@@ -21,10 +21,7 @@ ffi::Error deliver_history(Stream stream, ffi::RemainingArgs args, ffi::Remainin
   const Operand &due = decoded.rets()[3 * n], &memory = decoded.rets()[3 * n + 1];
   const int64_t num_targets = due.dims[due.rank - 1];
   ffi::Error error = decoded.network(sources, formats, reach, num_slots, num_targets, due);
-  for (int i = 0; i < 3 * n && error.success(); ++i) {
-    const Operand &from = decoded.args()[1 + i], &to = decoded.rets()[i];
-    error = copy(stream, to.data, from.data, to.bytes());
-  }
+  if (error.success()) error = decoded.carry_over(stream, 1, 0, 3 * n);
   if (error.failure()) return error;
   return with_float(args.get<ffi::AnyBuffer>(call.at.w)->element_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;

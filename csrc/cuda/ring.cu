@@ -37,11 +37,8 @@ ffi::Error push_ring(Stream stream, ffi::RemainingArgs args, ffi::RemainingRets 
   const Operand& ring = decoded.rets()[0];
   ffi::Error error = decoded.network(sources, formats, reach, ring.dims[batch],
                                      ring.dims[batch + 1], ring);
-  if (error.success()) error = copy(stream, ring.data, decoded.args()[0].data, ring.bytes());
-  for (int j = 0; j < (with_weights ? m : 0) && error.success(); ++j) {
-    const Operand &from = decoded.args()[w_dot + j], &to = decoded.rets()[2 + j];
-    error = copy(stream, to.data, from.data, to.bytes());
-  }
+  if (error.success()) error = decoded.carry_over(stream, 0, 0, 1);
+  if (error.success()) error = decoded.carry_over(stream, w_dot, 2, with_weights ? m : 0);
   if (error.failure()) return error;
   return with_float(args.get<ffi::AnyBuffer>(0)->element_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
