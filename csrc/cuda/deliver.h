@@ -218,4 +218,16 @@ struct Deliver {
   }
 };
 
+// The launches of a delivery: to describe the call, to list who spiked, to add.
+template <class T, bool kHistory, bool kMoves>
+ffi::Error run(const Stream& stream, const Call& call, const Scratch<T>& scratch) {
+  const Deliver<T, kHistory, kMoves> deliver{scratch, call.num_examples,
+                                             tiles_for(call.num_targets, call.num_examples),
+                                             call.num_slots, call.num_targets};
+  ffi::Error error = begin(stream, call, scratch);
+  if (error.success()) error = list(stream, call, scratch);
+  if (error.success()) error = launch(stream, deliver.blocks(), deliver);
+  return error;
+}
+
 }  // namespace brainjax::cuda

@@ -26,15 +26,9 @@ ffi::Error deliver_history(Stream stream, ffi::RemainingArgs args, ffi::Remainin
   return with_float(args.get<ffi::AnyBuffer>(call.at.w)->element_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     Scratch<T> scratch;
-    ffi::Error failed = scratch_of(call, memory, scratch);
+    const ffi::Error failed = scratch_of(call, memory, scratch);
     if (failed.failure()) return failed;
-    const Deliver<T, true, false> deliver{scratch, call.num_examples,
-                                          tiles_for(num_targets, call.num_examples),
-                                          call.num_slots, call.num_targets};
-    failed = begin(stream, call, scratch);
-    if (failed.success()) failed = list(stream, call, scratch);
-    if (failed.success()) failed = launch(stream, deliver.blocks(), deliver);
-    return failed;
+    return run<T, true, false>(stream, call, scratch);
   });
 }
 

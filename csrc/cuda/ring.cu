@@ -5,17 +5,6 @@
 namespace brainjax::cuda {
 namespace {
 
-template <class T, bool kMoves>
-ffi::Error push(const Stream& stream, const Call& call, const Scratch<T>& scratch) {
-  const Deliver<T, false, kMoves> deliver{scratch, call.num_examples,
-                                          tiles_for(call.num_targets, call.num_examples),
-                                          call.num_slots, call.num_targets};
-  ffi::Error error = begin(stream, call, scratch);
-  if (error.success()) error = list(stream, call, scratch);
-  if (error.success()) error = launch(stream, deliver.blocks(), deliver);
-  return error;
-}
-
 ffi::Error push_ring(Stream stream, ffi::RemainingArgs args, ffi::RemainingRets rets,
                      int64_t batch, int64_t with_weights, Numbers sources, Numbers formats,
                      Numbers reach) {
@@ -45,8 +34,8 @@ ffi::Error push_ring(Stream stream, ffi::RemainingArgs args, ffi::RemainingRets 
     Scratch<T> scratch;
     const ffi::Error failed = scratch_of(call, decoded.rets().back(), scratch);
     if (failed.failure()) return failed;
-    return with_weights ? push<T, true>(stream, call, scratch)
-                        : push<T, false>(stream, call, scratch);
+    return with_weights ? run<T, false, true>(stream, call, scratch)
+                        : run<T, false, false>(stream, call, scratch);
   });
 }
 
