@@ -81,10 +81,9 @@ class Batch {
   bool is_scalar(const Operand& x) const { return x.rank == rank_; }
   bool is_vector(const Operand& x) const { return x.rank == rank_ + 1; }
 
-  // `scale` is for bytes: how many of `T` an element takes.
   template <class T>
-  T* at(const Operand& x, int64_t scale = 1) const {
-    return reinterpret_cast<T*>(x.data) + offset(x) * scale;
+  T* at(const Operand& x) const {
+    return reinterpret_cast<T*>(x.data) + offset(x);
   }
 
   // The same, whatever an element is.
