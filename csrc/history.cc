@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "events.h"
+#include "frame.h"
 #include "rows.h"
 #include "share.h"
 
@@ -161,19 +162,66 @@ void collect(const Held<T>& held, int64_t slot, int64_t delay, const Table& tabl
   }
 }
 
+// What is fixed of a delivery when it is compiled.
+struct Fixed {
+  int64_t num_slots;
+  Numbers sources, formats, ports, sizes;
+  int64_t parallel_from;
+
+  size_t num_ports() const { return sizes.size(); }
+};
+
 // The delivery of one step to one example. The memory it needs serves step after step.
 template <class T>
 struct Delivery {
   int64_t now, num_slots;  // the slot of this step
+  int64_t parallel_from;
+  const int32_t* head;
   Numbers of_projection;  // the port of each
   std::vector<std::vector<int>> of_population;
   std::vector<Projection<T>> all;
   std::vector<Held<T>> held;
+  std::vector<const T*> spikes;
   std::vector<Table> tables;
   std::vector<Port<T>> ports;
   std::vector<Collected<T>> parts;
   std::vector<size_t> busiest;
 
+  // Where everything lies for the example that `batch` is at.
+  void go_to(const std::vector<Operand>& args, const std::vector<Operand>& rets, const Fixed& fixed,
+             const Batch& batch) {
+    const size_t n = num_populations(fixed.sources), x_at = 1 + 3 * n;
+    const size_t w_at = x_at + n, tables_at = w_at + fixed.sources.size();
+    num_slots = fixed.num_slots;
+    parallel_from = fixed.parallel_from;
+    of_projection = fixed.ports;
+    by_population(fixed.sources, of_population);
+    head = batch.at<int32_t>(args[0]);
+    projections(args, w_at, tables_at + 2 * n, fixed.formats, batch, all);
+    held.resize(n);
+    spikes.resize(n);
+    tables.resize(n);
+    for (size_t p = 0; p < n; ++p) {
+      held[p] = {batch.at<int32_t>(rets[3 * p]), batch.at<T>(rets[3 * p + 1]),
+                 batch.at<int32_t>(rets[3 * p + 2]), batch.length(args[x_at + p])};
+      spikes[p] = batch.at<T>(args[x_at + p]);
+      tables[p] = table(args[tables_at + 2 * p], args[tables_at + 2 * p + 1], batch);
+    }
+    ports.clear();
+    int64_t begin = 0;
+    for (size_t k = 0; k < fixed.sizes.size(); begin += fixed.sizes[k++]) {
+      ports.push_back({batch.at<T>(rets[3 * n + k]), begin, fixed.sizes[k]});
+    }
+  }
+
+  void step(ffi::ThreadPool& pool) {
+    now = modulo(*head, num_slots);
+    for (size_t p = 0; p < held.size(); ++p) remember<T>(held[p], spikes[p], slot_of(1));
+    collect_all(pool);
+    add_all(pool);
+  }
+
+ private:
   // Of the step `delay` ago, from 1 to num_slots: asked for so often that a division would show.
   int64_t slot_of(int64_t delay) const {
     return now >= delay ? now - delay : now - delay + num_slots;
@@ -194,7 +242,7 @@ struct Delivery {
   }
 
   // Threads share the delays. What they find is put together in order, whoever found it.
-  void collect_all(ffi::ThreadPool& pool, int64_t parallel_from) {
+  void collect_all(ffi::ThreadPool& pool) {
     int64_t spikes = 0;
     for (const Held<T>& h : held) spikes += std::accumulate(h.count, h.count + num_slots, int64_t{0});
     const int64_t number = spikes * kSpikeCost < parallel_from ? 1 : std::min(num_slots, kParts);
@@ -209,7 +257,7 @@ struct Delivery {
   }
 
   // Each port is added by one thread, so neither their number nor who takes which changes a bit.
-  void add_all(ffi::ThreadPool& pool, int64_t parallel_from) {
+  void add_all(ffi::ThreadPool& pool) {
     const auto add = [&](size_t port) {
       const Port<T>& to = ports[port];
       std::memset(to.sum, 0, to.size * sizeof(T));
@@ -233,47 +281,56 @@ struct Delivery {
   }
 };
 
+// The pending spikes, which are updated in place.
+void carry_pending(const std::vector<Operand>& args, const std::vector<Operand>& rets,
+                   const Fixed& fixed) {
+  for (size_t i = 0; i + fixed.num_ports() < rets.size(); ++i) carry_over(args[1 + i], rets[i]);
+}
+
+size_t first_weight(const Fixed& fixed) { return 1 + 4 * num_populations(fixed.sources); }
+
 ffi::Error deliver_history(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
                            ffi::RemainingRets results, int64_t rank, int64_t num_slots,
                            Numbers sources, Numbers formats, Numbers ports, Numbers sizes,
                            int64_t parallel_from) {
+  const Fixed fixed{num_slots, sources, formats, ports, sizes, parallel_from};
   const auto args = operands(remaining), rets = operands(results);
-  const size_t n = num_populations(sources), m = sources.size();
-  const size_t x_at = 1 + 3 * n, w_at = x_at + n, tables_at = w_at + m, rows_at = tables_at + 2 * n;
-  return with_float(remaining.get<ffi::AnyBuffer>(w_at)->element_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    static thread_local Delivery<T> step;
-    step.num_slots = num_slots;
-    step.of_projection = ports;
-    by_population(sources, step.of_population);
-    for (size_t i = 0; i < 3 * n; ++i) carry_over(args[1 + i], rets[i]);
-    Batch batch(rank, rets[3 * n]);
+  const auto type = remaining.get<ffi::AnyBuffer>(first_weight(fixed))->element_type();
+  return with_float(type, [&](auto* none) {
+    static thread_local Delivery<std::remove_pointer_t<decltype(none)>> delivery;
+    carry_pending(args, rets, fixed);
+    Batch batch(rank, rets.back());
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
-      step.now = modulo(*batch.at<int32_t>(args[0]), num_slots);
-      projections(args, w_at, rows_at, formats, batch, step.all);
-      step.held.resize(n);
-      step.tables.resize(n);
-      for (size_t p = 0; p < n; ++p) {
-        Held<T>& held = step.held[p];
-        held = {batch.at<int32_t>(rets[3 * p]), batch.at<T>(rets[3 * p + 1]),
-                batch.at<int32_t>(rets[3 * p + 2]), batch.length(args[x_at + p])};
-        remember<T>(held, batch.at<T>(args[x_at + p]), step.slot_of(1));
-        step.tables[p] = table(args[tables_at + 2 * p], args[tables_at + 2 * p + 1], batch);
-      }
-      step.ports.clear();
-      int64_t begin = 0;
-      for (size_t k = 0; k < sizes.size(); begin += sizes[k++]) {
-        step.ports.push_back({batch.at<T>(rets[3 * n + k]), begin, sizes[k]});
-      }
-      step.collect_all(pool, parallel_from);
-      step.add_all(pool, parallel_from);
+      delivery.go_to(args, rets, fixed, batch);
+      delivery.step(pool);
     }
     return ffi::Error::Success();
   });
 }
 
 }  // namespace
+
+Step prepare_history(const Frame& frame, ffi::ThreadPool& pool) {
+  const Attributes& said = frame.attributes;
+  const Fixed fixed{said.number("num_slots"), said.numbers("sources"), said.numbers("formats"),
+                    said.numbers("ports"),    said.numbers("sizes"),   said.number("parallel_from")};
+  const auto args = frame.operands(), rets = frame.results();
+  const auto type = static_cast<ffi::DataType>(frame.buffers[first_weight(fixed)].dtype);
+  Step step;
+  const ffi::Error error = with_float(type, [&](auto* none) {
+    const auto delivery = std::make_shared<Delivery<std::remove_pointer_t<decltype(none)>>>();
+    delivery->go_to(args, rets, fixed, Batch(0, rets[0]));
+    step = [delivery, args, rets, fixed, &pool] {
+      carry_pending(args, rets, fixed);
+      delivery->step(pool);
+      return ffi::Error::Success();
+    };
+    return ffi::Error::Success();
+  });
+  return error.success() ? step : [error] { return error; };
+}
+
 }  // namespace brainjax
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(DeliverHistory, brainjax::deliver_history,

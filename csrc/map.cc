@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "frame.h"
 #include "share.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace brainjax {
 namespace {
@@ -144,6 +144,8 @@ constexpr int64_t kShareFrom = 2'000'000;  // of a call
 constexpr int64_t kBlockCost = 500'000;    // of what a thread takes at a time
 constexpr int64_t kLane = 64;  // blocks begin at multiples of it: vectors cover the same neurons
 
+int64_t block_size(int64_t cost) { return (kBlockCost / (cost + 1) / kLane + 1) * kLane; }
+
 void map_neurons(Kernel kernel, const Settings& call, const Buffers& buffers,
                  const XLA_FFI_CallFrame& frame) {
   const int64_t* batch = buffers[buffers.size() - 1].dims;  // a result has all examples
@@ -159,7 +161,7 @@ void map_neurons(Kernel kernel, const Settings& call, const Buffers& buffers,
     }
     kernel(pointers, begin, end);
   };
-  const int64_t neurons = (kBlockCost / (call.cost + 1) / kLane + 1) * kLane;  // of a block
+  const int64_t neurons = block_size(call.cost);
   const int64_t blocks = std::max<int64_t>(1, (call.size + neurons - 1) / neurons);
   if (examples * call.size * call.cost < kShareFrom) {
     for (int64_t e = 0; e < examples; ++e) work(e, 0, call.size);
@@ -175,7 +177,54 @@ void map_neurons(Kernel kernel, const Settings& call, const Buffers& buffers,
 
 ffi::Error described() { return ffi::Error::Success(); }
 
+// Neurons `begin` to before `end` of a compiled loop.
+struct Part {
+  Kernel kernel;
+  void** arguments;
+  int64_t begin, end;
+};
+
 }  // namespace
+
+Step prepare_maps(const std::vector<Frame>& frames, ffi::ThreadPool& pool) {
+  struct Maps {
+    std::vector<std::vector<void*>> arguments;
+    std::vector<Part> parts;
+  };
+  const auto maps = std::make_shared<Maps>();
+  int64_t cost = 0;
+  for (const Frame& frame : frames) {
+    cost += frame.attributes.number("size") * frame.attributes.number("cost");
+  }
+  for (const Frame& frame : frames) {
+    const auto digest = frame.attributes.text("digest");
+    const Kernel kernel = digest.size() == kDigest
+                              ? kernel_of(digest, frame.attributes.text("ir"))
+                              : nullptr;
+    if (!kernel) return [name = std::string(digest)] { return unknown(name); };
+    auto& arguments = maps->arguments.emplace_back();
+    for (const XLA_FFI_Buffer& x : frame.buffers) arguments.push_back(x.data);
+    const int64_t size = frame.attributes.number("size");
+    const int64_t most = cost < kShareFrom ? size : block_size(frame.attributes.number("cost"));
+    for (int64_t begin = 0; begin < size; begin += most) {
+      maps->parts.push_back({kernel, arguments.data(), begin, std::min(begin + most, size)});
+    }
+  }
+  const auto work = [maps](int64_t i) {
+    const Part& part = maps->parts[i];
+    part.kernel(part.arguments, part.begin, part.end);
+  };
+  const int64_t count = maps->parts.size();
+  return [work, count, shared = cost >= kShareFrom, &pool] {
+    if (shared) {
+      share(pool, count, work);
+    } else {
+      for (int64_t i = 0; i < count; ++i) work(i);
+    }
+    return ffi::Error::Success();
+  };
+}
+
 }  // namespace brainjax
 
 extern "C" void brainjax_set_resolver(brainjax::Resolver resolver) {

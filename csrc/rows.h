@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "batch.h"
+#include "frame.h"
 #include "procedural.h"
 
 namespace brainjax {
@@ -21,7 +22,6 @@ namespace brainjax {
 // As `format` of the formats in Python says; the first number of a format's attributes.
 enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution, kProcedural };
 
-using Numbers = ffi::Span<const int64_t>;
 
 // Synapse s of a piece ends in `targets[s]`.
 template <class Index>

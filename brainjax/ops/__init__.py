@@ -17,6 +17,7 @@ from ._group_table import is_worth_a_table as is_worth_a_table
 from ._group_table import table_size as table_size
 from ._kernels import native_steps as native_steps
 from ._log import log_events as log_events
+from ._loop import repeat as repeat
 from ._map import check_elementwise as check_elementwise
 from ._map import map_neurons as map_neurons
 from ._map import prepare_map as prepare_map

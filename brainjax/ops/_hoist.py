@@ -19,7 +19,7 @@ _CALLS = ("jit", "pjit", "closed_call")
 _DRAWS = ("brainjax_poisson",)
 
 
-class _Equation(NamedTuple):
+class Equation(NamedTuple):
     """An equation on numbered values; an operand is a number or a constant."""
 
     equation: Any
@@ -38,7 +38,7 @@ class Flattened:
 
     def __init__(self, closed: ClosedJaxpr, calls: Sequence[str] = _CALLS):
         self.calls = calls
-        self.equations: list[_Equation] = []
+        self.equations: list[Equation] = []
         self.count = len(closed.jaxpr.invars)
         self.outputs = self._visit(closed.jaxpr, closed.consts, list(range(self.count)))
 
@@ -58,7 +58,7 @@ class Flattened:
             else:
                 results = list(range(self.count, self.count + len(equation.outvars)))
                 self.count += len(results)
-                self.equations.append(_Equation(equation, tuple(operands), tuple(results)))
+                self.equations.append(Equation(equation, tuple(operands), tuple(results)))
             known.update(zip(equation.outvars, results, strict=True))
         return [read(v) for v in jaxpr.outvars]
 
@@ -68,7 +68,7 @@ def is_key(aval) -> bool:
     return aval.dtype == np.uint32 and np.prod(aval.shape) <= 2
 
 
-def _grows(e: _Equation, spread: set[int]) -> bool:
+def _grows(e: Equation, spread: set[int]) -> bool:
     """Whether an equation makes a larger array than it is given: cheaper to repeat than to keep.
 
     What was made so does not count as given.
@@ -80,7 +80,8 @@ def _grows(e: _Equation, spread: set[int]) -> bool:
     return any(np.prod(x.aval.shape) > max(given, default=1) for x in e.equation.outvars)
 
 
-def _run(equations: Sequence[_Equation], values: dict[int, Any]) -> None:
+def run(equations: Sequence[Equation], values: dict[int, Any]) -> None:
+    """Evaluate equations in order; `values`, by number, gains their results."""
     for equation, inputs, outputs in equations:
         operands = [x.value if isinstance(x, Constant) else values[x] for x in inputs]
         params = equation.primitive.get_bind_params(equation.params)
@@ -121,7 +122,7 @@ class Split:
     def before(self, *fixed) -> list[Any]:
         """What the loop needs of the fixed arguments."""
         values = dict(enumerate(fixed))
-        _run(self.early, values)
+        run(self.early, values)
         return [values[x] for x in self.kept]
 
     def drawn(self, kept: Sequence[Any], moving: Sequence[Any], impl: str) -> Iterator[Any]:
@@ -138,7 +139,7 @@ class Split:
         values = self._values(given[:num_kept], given[num_kept : num_kept + num_moving])
         drawn = [x for e in self.draws for x in e.outputs]
         values.update(zip(drawn, given[num_kept + num_moving :], strict=True))
-        _run(self.late, values)
+        run(self.late, values)
         return tuple(x.value if isinstance(x, Constant) else values[x] for x in self.outputs)
 
     def _values(self, kept: Sequence[Any], moving: Sequence[Any]) -> dict[int, Any]:

@@ -11,10 +11,11 @@ import hashlib
 import importlib.util
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+from jax.extend.core import ClosedJaxpr
 
 from ._llvm import ABI_VERSION, Untranslatable
 from ._native import native_library
@@ -118,27 +119,47 @@ class Compiled(NamedTuple):
     call: Translation
 
 
+def kernel_of(closed: ClosedJaxpr, bundles: Sequence[Any] | None = None) -> Compiled:
+    """A function of flat arrays as a compiled loop.
+
+    **Arguments:**
+
+    - `bundles`: as of `translate`; by default each operand has a buffer of its own.
+
+    **Raises:**
+
+    `Untranslatable`, with the reason.
+    """
+    if reason := no_compiler():
+        raise Untranslatable(reason)
+    call = translate(closed, bundles or (None,) * len(closed.in_avals))
+    kernel = _named(call.ir)
+    library: Any = native_library()
+    try:
+        library.brainjax_add_kernel(kernel.digest.encode(), _address(kernel))
+    except RuntimeError as error:
+        raise Untranslatable(f"LLVM refused it: {error}") from None
+    return Compiled(kernel, call)
+
+
 @functools.cache
 def _made(
     f: Callable, avals: tuple[Any, ...], bundles: tuple[Any, ...], x64: bool
 ) -> Compiled | str:
     del x64  # a part of the key: what is traced may depend on it
-    if reason := no_compiler():
-        return reason
     try:
-        call = translate(jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, avals)), bundles)
-        kernel = _named(call.ir)
-        library: Any = native_library()
-        library.brainjax_add_kernel(kernel.digest.encode(), _address(kernel))
+        return kernel_of(jax.make_jaxpr(f)(*map(jax.ShapeDtypeStruct.like, avals)), bundles)
     except Untranslatable as reason:
         return str(reason)
-    except RuntimeError as error:
-        return f"LLVM refused it: {error}"
-    return Compiled(kernel, call)
 
 
 # The steps that were lowered in this process, and what runs them: a step may have several kernels.
 _SEEN: dict[str, set[str]] = {}
+
+
+def seen(what: str, runs: str) -> None:
+    """Keep for `native_steps` what runs something."""
+    _SEEN.setdefault(what, set()).add(runs)
 
 
 def name_of(f: Callable) -> str:
@@ -161,7 +182,7 @@ def compiled(f: Callable, avals: tuple[Any, ...], bundles: tuple[Any, ...]) -> C
         f"native, kernel {made.kernel.digest[:8]}" if isinstance(made, Compiled) else f"jax: {made}"
     )
     size = max((math.prod(x.shape) for x in avals), default=0)
-    _SEEN.setdefault(f"{name_of(f)}, {size} neurons", set()).add(runs)
+    seen(f"{name_of(f)}, {size} neurons", runs)
     return made if isinstance(made, Compiled) else None
 
 
@@ -172,8 +193,8 @@ def native_steps() -> dict[str, str]:
 
     The name of a step and its number of neurons, as `"LIF, 3200 neurons"`, to `"native, kernel "`
     and the beginning of its digest, or to `"jax: "` and the reason; several of these if steps of
-    that name and size differ. Steps that share a kernel are the same computation. Those with
-    `impl="jax"` and those of programs that are sharded automatically are not looked at, and not
-    listed.
+    that name and size differ. Steps that share a kernel are the same computation. `"loop over
+    steps"` says the same of the loop around them. Those with `impl="jax"` and those of programs
+    that are sharded automatically are not looked at, and not listed.
     """
     return {name: "; ".join(sorted(runs)) for name, runs in _SEEN.items()}

@@ -6,7 +6,16 @@ import pathlib
 
 import jax
 
-HANDLERS = ("PushRing", "PullRing", "DeliverHistory", "LogEvents", "Fence", "Map", "Poisson")
+HANDLERS = (
+    "PushRing",
+    "PullRing",
+    "DeliverHistory",
+    "LogEvents",
+    "Fence",
+    "Map",
+    "Poisson",
+    "Loop",
+)
 # Handlers that do something when a program is loaded.
 STAGES = {"Map": {"instantiate": "MapLoad"}}
 

@@ -42,6 +42,11 @@ def _varying_axes(x) -> frozenset:
     return frozenset(jax.typeof(x).manual_axis_type.varying)
 
 
+def is_varying(x) -> bool:
+    """Whether a value differs between the devices of a `shard_map`."""
+    return bool(_varying_axes(x))
+
+
 def align_varying(*args):
     """Operands typed as varying over the same axes of a `shard_map`, as primitives want them."""
     axes = frozenset().union(*map(_varying_axes, args))
@@ -97,6 +102,10 @@ def new_primitive(name: str, abstract_eval: Callable, reference: Callable) -> Pr
     return primitive
 
 
+# Primitives that one handler of the native library computes: `(target, attributes, aliases)`.
+NATIVE_CALLS: dict[Primitive, tuple[str, Callable, Callable]] = {}
+
+
 def lower_natively(
     primitive: Primitive, reference: Callable, target: str, attributes: Callable, aliases: Callable
 ) -> None:
@@ -105,15 +114,20 @@ def lower_natively(
     **Arguments:**
 
     - `attributes`: maps the types of the operands and the parameters of a call to the attributes of
-      the handler.
+      the handler, or to `None` where there is no native implementation of this call.
     - `aliases`: maps the same to `{operand: result}`, the buffers that are updated in place.
     """
 
     def native(avals_in, avals_out, **params):
+        given = attributes(avals_in, **params)
+        if given is None:
+            return None
         inside = aliases(avals_in, **params)
-        call = jax.ffi.ffi_lowering(target, operand_output_aliases=inside)
-        return functools.partial(call, **attributes(avals_in, **params))
+        return functools.partial(
+            jax.ffi.ffi_lowering(target, operand_output_aliases=inside), **given
+        )
 
+    NATIVE_CALLS[primitive] = target, attributes, aliases
     _lower_on("cpu", native_library, primitive, reference, native)
 
 
@@ -245,6 +259,29 @@ def sum_to(x, shape: Sequence[int]):
     """The sum of `x` over the axes along which an operand of `shape` had length one, kept."""
     shared = tuple(i for i, (a, b) in enumerate(zip(x.shape, shape, strict=True)) if a != b)
     return jnp.sum(x, axis=shared, keepdims=True) if shared else x
+
+
+def set_by_definition(primitive: Primitive, reference: Callable) -> None:
+    """Let a primitive be differentiated and batched as what defines it, and be that from then on."""
+
+    def jvp(primals, tangents, **params):
+        moving = [k for k, t in enumerate(tangents) if not is_zero(t)]
+
+        def of_moving(*given):
+            args = list(primals)
+            for k, x in zip(moving, given, strict=True):
+                args[k] = x
+            return reference(*args, **params)
+
+        given = [primals[k] for k in moving]
+        return jax.jvp(of_moving, given, [tangents[k] for k in moving])
+
+    def batched(args, dims, **params):
+        outs = jax.vmap(lambda *a: reference(*a, **params), in_axes=dims)(*args)
+        return outs, [0] * len(outs)
+
+    set_jvp(primitive, jvp)
+    set_batching(primitive, batched)
 
 
 def set_transpose(primitive: Primitive, rule: Callable) -> None:

@@ -4,6 +4,7 @@ The number of steps of a chunk is traced, so one executable serves any duration.
 and the check for non-finite states happen between chunks and cost nothing per step.
 """
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from jax import lax
 
 from ..core import check_key, explain
 from ..network import BuiltNetwork, NetworkState
-from ..ops import delivery_runs
+from ..ops import delivery_runs, repeat
 from ._inputs import check_built, check_inputs, check_state, steps_of, under_transformation
 from ._progress import Progress
 from ._recorders import Block, Recorder, check_recorders, finish_all, step_all
@@ -86,7 +87,7 @@ def simulate(
     record: Mapping[str, Recorder] | None = None,
     inputs: Mapping[str, Any] | None = None,
     progress: bool | str = False,
-    chunk: int = 1000,
+    chunk: int | None = None,
     key: jax.Array | None = None,
 ) -> Result:
     """Run a network for `duration` ms.
@@ -106,7 +107,8 @@ def simulate(
 
     **Other arguments:**
 
-    - `chunk`: steps between looks at the run (progress, records, checks). Bits do not depend on it.
+    - `chunk`: steps between looks at the run (progress, records, checks); by default 1000 to 10 000,
+      the fewer the more neurons there are. Bits do not depend on it.
 
     **Returns:**
 
@@ -127,7 +129,9 @@ def simulate(
     num_steps = steps_of(duration, built.dt, "simulate: duration")
     if under_transformation(built, state, inputs, key):
         raise TypeError(_UNDER_TRACE.format(num_steps=num_steps))
-    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+    if chunk is None:
+        chunk = _usual_chunk(built)
+    elif isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise ValueError(explain("simulate: chunk", got=chunk, expected="an integer of at least 1"))
     recorders = check_recorders(built, record)
     inputs = check_inputs(built, inputs, num_steps)
@@ -137,6 +141,12 @@ def simulate(
     steps_of((int(state.steps) + num_steps) * built.dt, built.dt, "simulate: duration and past")
     run = _Run(built, recorders, inputs, chunk, num_steps)
     return run.go(state, Progress(duration, progress) if progress else None)
+
+
+def _usual_chunk(built: BuiltNetwork) -> int:
+    """So many steps that looking at the run takes little of it, and what is recorded is not much."""
+    neurons = sum(map(built.size_of, built.names))
+    return min(max(1000, 16_000_000 // max(neurons, 1)), 10_000)
 
 
 def _new_state(built: BuiltNetwork, key) -> NetworkState:
@@ -158,25 +168,28 @@ def _new_state(built: BuiltNetwork, key) -> NetworkState:
 @eqx.filter_jit
 def _run_chunk(built: BuiltNetwork, recorders, state: NetworkState, inputs, num_steps, chunk: int):
     """`num_steps` (traced, at most `chunk`) steps; also which populations are still finite."""
+    read_row = functools.partial(lax.dynamic_index_in_dim, axis=0, keepdims=False)
+    write_row = functools.partial(lax.dynamic_update_index_in_dim, axis=0)
     built = built.resolved()
     backward = built.backward()
     steps = built.prepare(state, {k: v[0] for k, v in inputs.items()})
 
     def advance(i, state):
-        input = jax.tree.map(lambda x: x[i], inputs)
+        input = jax.tree.map(lambda x: read_row(x, i), inputs)
         return built.advance(state, input, backward, steps)[0]
 
     def step(i, loop):
         state, carries, stack = loop
         state = advance(i, state)
         carries, kept = step_all(recorders, built, carries, state)
-        stack = jax.tree.map(lambda all, one: all.at[i].set(one), stack, kept)
+        stack = jax.tree.map(lambda x, row: write_row(x, row, i), stack, kept)
         return state, carries, stack
 
     carries = {n: r.init(built, chunk) for n, r in recorders.items()}
     kept = jax.eval_shape(lambda: step_all(recorders, built, carries, state)[1])
     stack = jax.tree.map(lambda x: jnp.zeros((chunk, *x.shape), x.dtype), kept)
-    state, carries, stack = lax.fori_loop(0, num_steps, step, (state, carries, stack))
+    loop = (state, carries, stack)
+    state, carries, stack = repeat(num_steps, step, loop, impl=built.impl)
     finite = {n: _is_finite(s) for n, s in state.populations.items()}
     return state, carries, stack, finite
 

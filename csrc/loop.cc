@@ -1,0 +1,272 @@
+// A loop over steps as one call: brainjax/ops/_loop.py.
+//
+// A program is calls in order, each on places in the buffers of the loop: the index of the step, its
+// operands, and scratch memory. They are prepared once. Handlers are called as XLA would call them.
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+
+#include "frame.h"
+
+extern "C" {
+XLA_FFI_Error* PushRing(XLA_FFI_CallFrame* frame);
+XLA_FFI_Error* PullRing(XLA_FFI_CallFrame* frame);
+XLA_FFI_Error* LogEvents(XLA_FFI_CallFrame* frame);
+XLA_FFI_Error* Fence(XLA_FFI_CallFrame* frame);
+XLA_FFI_Error* Poisson(XLA_FFI_CallFrame* frame);
+}
+
+namespace brainjax {
+namespace {
+
+constexpr size_t kLine = 64;
+
+ffi::Error failed(std::string_view what) {
+  return ffi::Error(ffi::ErrorCode::kInvalidArgument,
+                    "brainjax: got a program with " + std::string(what) +
+                        "; expected one that this version of brainjax has made");
+}
+
+// Memory that begins where a vector does.
+class Scratch {
+ public:
+  explicit Scratch(int64_t size) : held_(new char[size + kLine]()) {}
+  char* data() const {
+    return held_.get() + (kLine - reinterpret_cast<uintptr_t>(held_.get()) % kLine);
+  }
+
+ private:
+  std::unique_ptr<char[]> held_;
+};
+
+// The row of `whole` that an index names, kept inside as XLA keeps it.
+char* row(const Operand& whole, const Operand& index) {
+  const int64_t rows = whole.dims[0], at = *reinterpret_cast<int32_t*>(index.data);
+  return whole.data + std::clamp<int64_t>(at, 0, rows - 1) * (whole.bytes() / rows);
+}
+
+template <class T>
+T sum_of(const T* x, int64_t n) {
+  constexpr int64_t kLanes = 16;
+  T lanes[kLanes] = {};
+  const int64_t whole = n - n % kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) {
+    for (int64_t k = 0; k < kLanes; ++k) lanes[k] += x[i + k];
+  }
+  for (int64_t i = whole; i < n; ++i) lanes[i - whole] += x[i];
+  T sum = 0;
+  for (T lane : lanes) sum += lane;
+  return sum;
+}
+
+// What moves memory. Null for a name that there is none of.
+Step prepare_move(std::string_view name, const Frame& frame) {
+  const auto args = frame.operands(), rets = frame.results();
+  const auto moved = [](auto f) -> Step {
+    return [f] {
+      f();
+      return ffi::Error::Success();
+    };
+  };
+  const Operand x = args[0], out = rets[0];
+  if (name == "copy") return moved([x, out] { std::memcpy(out.data, x.data, out.bytes()); });
+  if (name == "sum") {
+    return moved([x, out, n = x.dims[0]] {
+      if (x.item == sizeof(float)) {
+        *reinterpret_cast<float*>(out.data) = sum_of(reinterpret_cast<const float*>(x.data), n);
+      } else {
+        *reinterpret_cast<double*>(out.data) = sum_of(reinterpret_cast<const double*>(x.data), n);
+      }
+    });
+  }
+  if (args.size() < 2) return nullptr;
+  const Operand last = args.back();
+  if (name == "read_row") {
+    return moved([x, out, last] { std::memcpy(out.data, row(x, last), out.bytes()); });
+  }
+  if (name == "write_row") {
+    return moved([x, out, last, part = args[1]] {
+      carry_over(x, out);
+      std::memcpy(row(out, last), part.data, part.bytes());
+    });
+  }
+  if (name == "take") {
+    return moved([x, out, last, n = last.dims[0]] {
+      const auto* index = reinterpret_cast<const int32_t*>(last.data);
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t at = std::clamp<int64_t>(index[i], 0, x.dims[0] - 1);
+        std::memcpy(out.data + i * x.item, x.data + at * x.item, x.item);
+      }
+    });
+  }
+  return nullptr;
+}
+
+using Handler = XLA_FFI_Error* (*)(XLA_FFI_CallFrame*);
+
+Handler handler(std::string_view name) {
+  static const std::map<std::string_view, Handler> all = {{"brainjax_PushRing", PushRing},
+                                                          {"brainjax_PullRing", PullRing},
+                                                          {"brainjax_LogEvents", LogEvents},
+                                                          {"brainjax_Fence", Fence},
+                                                          {"brainjax_Poisson", Poisson}};
+  const auto found = all.find(name);
+  return found == all.end() ? nullptr : found->second;
+}
+
+// A call of a handler as XLA makes it.
+struct Called {
+  std::vector<XLA_FFI_Buffer> buffers;
+  std::vector<void*> places;
+  std::vector<XLA_FFI_ArgType> operand_types;
+  std::vector<XLA_FFI_RetType> result_types;
+  XLA_FFI_CallFrame frame;
+
+  Called(const Frame& call, const XLA_FFI_CallFrame& outer) : buffers(call.buffers), frame(outer) {
+    for (XLA_FFI_Buffer& x : buffers) places.push_back(&x);
+    const size_t n = call.num_operands, m = buffers.size() - n;
+    operand_types.assign(n, XLA_FFI_ArgType_BUFFER);
+    result_types.assign(m, XLA_FFI_RetType_BUFFER);
+    frame.args.size = static_cast<int64_t>(n);
+    frame.args.types = operand_types.data();
+    frame.args.args = places.data();
+    frame.rets.size = static_cast<int64_t>(m);
+    frame.rets.types = result_types.data();
+    frame.rets.rets = places.data() + n;
+    frame.attrs = call.attributes.raw();
+  }
+};
+
+Step prepare_handler(Handler handler, const Frame& frame, const XLA_FFI_CallFrame& outer) {
+  const auto call = std::make_shared<Called>(frame, outer);
+  return [call, handler, api = outer.api]() -> ffi::Error {
+    XLA_FFI_Error* error = handler(&call->frame);
+    if (!error) return ffi::Error::Success();
+    XLA_FFI_Error_GetMessage_Args said{};
+    said.struct_size = XLA_FFI_Error_GetMessage_Args_STRUCT_SIZE;
+    said.error = error;
+    api->XLA_FFI_Error_GetMessage(&said);
+    ffi::Error again(ffi::ErrorCode::kInvalidArgument, std::string(said.message));
+    XLA_FFI_Error_Destroy_Args gone{};
+    gone.struct_size = XLA_FFI_Error_Destroy_Args_STRUCT_SIZE;
+    gone.error = error;
+    api->XLA_FFI_Error_Destroy(&gone);
+    return again;
+  };
+}
+
+// The calls of a program on the buffers of one run of it.
+class Program {
+ public:
+  Program(const XLA_FFI_CallFrame& outer, ffi::ThreadPool& pool) : outer_(outer), pool_(pool) {
+    const Attributes attributes(outer.attrs);
+    const int64_t num_carried = attributes.number("carried"), n = outer.args.size;
+    places_.push_back(reinterpret_cast<char*>(&index_));
+    for (int64_t i = 1; i < n; ++i) {
+      const bool carried = i >= n - num_carried;
+      const XLA_FFI_Buffer& given = buffer(outer.args.args[i]);
+      if (carried) {
+        const XLA_FFI_Buffer& kept = buffer(outer.rets.rets[i - (n - num_carried)]);
+        carry_over(described(given), described(kept));
+        places_.push_back(static_cast<char*>(kept.data));
+      } else {
+        places_.push_back(static_cast<char*>(given.data));
+      }
+    }
+    for (int64_t size : attributes.numbers("sizes")) {
+      scratch_.emplace_back(size);
+      places_.push_back(scratch_.back().data());
+    }
+    prepare(attributes.dictionary("calls"));
+  }
+
+  ffi::Error run(int32_t num_steps) {
+    if (error_.failure()) return error_;
+    for (index_ = 0; index_ < num_steps; ++index_) {
+      for (const Step& step : steps_) {
+        if (ffi::Error error = step(); error.failure()) return error;
+      }
+    }
+    return ffi::Error::Success();
+  }
+
+ private:
+  static const XLA_FFI_Buffer& buffer(const void* x) { return *static_cast<const XLA_FFI_Buffer*>(x); }
+  static Operand described(const XLA_FFI_Buffer& x) {
+    const auto item = ffi::ByteWidth(static_cast<ffi::DataType>(x.dtype));
+    return {static_cast<char*>(x.data), x.dims, x.rank, static_cast<int64_t>(item)};
+  }
+
+  Frame frame(const Attributes& call) const {
+    Frame out{{}, static_cast<size_t>(call.number("operands")), call.dictionary("attributes")};
+    const Numbers at = call.numbers("buffers");
+    const int64_t* type = call.numbers("types").begin();
+    for (size_t i = 0; i < at.size(); i += 2) {
+      XLA_FFI_Buffer x{};
+      x.struct_size = XLA_FFI_Buffer_STRUCT_SIZE;
+      x.dtype = static_cast<XLA_FFI_DataType>(type[0]);
+      x.data = places_[at.begin()[i]] + at.begin()[i + 1];
+      x.rank = type[1];
+      x.dims = const_cast<int64_t*>(type + 2);
+      type += 2 + x.rank;
+      out.buffers.push_back(x);
+    }
+    return out;
+  }
+
+  void prepare(const Attributes& calls) {
+    for (int64_t i = 0; i < calls.size() && !error_.failure();) {
+      const Attributes call = calls.dictionary(i);
+      const std::string_view name = call.text("name");
+      std::vector<Frame> frames{frame(call)};
+      const auto together = [&](const Attributes& other) {
+        return name == "map" && other.text("name") == name &&
+               other.number("wave") == call.number("wave");
+      };
+      for (++i; i < calls.size() && together(calls.dictionary(i)); ++i) {
+        frames.push_back(frame(calls.dictionary(i)));
+      }
+      Step step;
+      if (name == "map") {
+        step = prepare_maps(frames, pool_);
+      } else if (name == "brainjax_DeliverHistory") {
+        step = prepare_history(frames[0], pool_);
+      } else if (Handler found = handler(name)) {
+        step = prepare_handler(found, frames[0], outer_);
+      } else {
+        step = prepare_move(name, frames[0]);
+      }
+      if (!step) error_ = failed("'" + std::string(name) + "'");
+      steps_.push_back(std::move(step));
+    }
+  }
+
+  const XLA_FFI_CallFrame& outer_;
+  ffi::ThreadPool& pool_;
+  int32_t index_ = 0;
+  std::vector<char*> places_;
+  std::vector<Scratch> scratch_;
+  std::vector<Step> steps_;
+  ffi::Error error_;
+};
+
+ffi::Error described() { return ffi::Error::Success(); }
+
+}  // namespace
+}  // namespace brainjax
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(LoopDescribe, brainjax::described, xla::ffi::Ffi::Bind());
+
+extern "C" XLA_FFI_Error* Loop(XLA_FFI_CallFrame* frame) {
+  namespace ffi = xla::ffi;
+  const XLA_FFI_Extension_Base* extension = frame->extension_start;
+  if (extension && extension->type == XLA_FFI_Extension_Metadata) return LoopDescribe(frame);
+  ffi::DiagnosticEngine unused;
+  auto pool = *ffi::CtxDecoding<ffi::ThreadPool>::Decode(frame->api, frame->ctx, unused);
+  const auto* num_steps = static_cast<const XLA_FFI_Buffer*>(frame->args.args[0]);
+  brainjax::Program program(*frame, pool);
+  const ffi::Error error = program.run(*static_cast<const int32_t*>(num_steps->data));
+  return error.success() ? nullptr : ffi::internal::CreateError(frame->api, error);
+}
