@@ -36,6 +36,11 @@ inline Operand operand(ffi::AnyBuffer buffer) {
           static_cast<int64_t>(ffi::ByteWidth(buffer.element_type()))};
 }
 
+inline Operand operand(const XLA_FFI_Buffer& x) {
+  const auto item = ffi::ByteWidth(static_cast<ffi::DataType>(x.dtype));
+  return {static_cast<char*>(x.data), x.dims, x.rank, static_cast<int64_t>(item)};
+}
+
 inline std::vector<Operand> operands(ffi::RemainingArgs args) {
   std::vector<Operand> out;
   out.reserve(args.size());

@@ -56,6 +56,7 @@ struct Frame {
   size_t num_operands;
   Attributes attributes;
 
+  ffi::DataType type(size_t i) const { return static_cast<ffi::DataType>(buffers[i].dtype); }
   std::vector<Operand> operands() const { return described(0, num_operands); }
   std::vector<Operand> results() const { return described(num_operands, buffers.size()); }
 
@@ -63,19 +64,23 @@ struct Frame {
   std::vector<Operand> described(size_t from, size_t to) const {
     std::vector<Operand> out;
     for (size_t i = from; i < to; ++i) {
-      const XLA_FFI_Buffer& x = buffers[i];
-      const auto item = ffi::ByteWidth(static_cast<ffi::DataType>(x.dtype));
-      out.push_back({static_cast<char*>(x.data), x.dims, x.rank, static_cast<int64_t>(item)});
+      out.push_back(operand(buffers[i]));
     }
     return out;
   }
 };
 
-// A call whose buffers stay where they are, ready to be made again and again.
-using Step = std::function<ffi::Error()>;
+// A call whose buffers stay where they are, ready to be made again and again: `begin`, and then each of
+// the parts, on any thread and in any order.
+struct Work {
+  std::function<ffi::Error()> begin;      // none if null
+  std::function<void(int64_t part)> run;  // none if there are no parts
+  int64_t parts = 0, cost = 0;            // as kShareFrom has it, of all parts
+};
 
-Step prepare_history(const Frame& frame, ffi::ThreadPool& pool);
-// Of calls of compiled loops that do not depend on one another.
-Step prepare_maps(const std::vector<Frame>& frames, ffi::ThreadPool& pool);
+Work prepare_history(const Frame& frame, ffi::ThreadPool& pool);
+Work prepare_log(const Frame& frame);
+Work prepare_map(const Frame& frame);
+Work prepare_poisson(const Frame& frame);
 
 }  // namespace brainjax

@@ -311,24 +311,24 @@ ffi::Error deliver_history(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
 
 }  // namespace
 
-Step prepare_history(const Frame& frame, ffi::ThreadPool& pool) {
+Work prepare_history(const Frame& frame, ffi::ThreadPool& pool) {
   const Attributes& said = frame.attributes;
   const Fixed fixed{said.number("num_slots"), said.numbers("sources"), said.numbers("formats"),
                     said.numbers("ports"),    said.numbers("sizes"),   said.number("parallel_from")};
   const auto args = frame.operands(), rets = frame.results();
-  const auto type = static_cast<ffi::DataType>(frame.buffers[first_weight(fixed)].dtype);
-  Step step;
-  const ffi::Error error = with_float(type, [&](auto* none) {
+  Work work;
+  const ffi::Error error = with_float(frame.type(first_weight(fixed)), [&](auto* none) {
     const auto delivery = std::make_shared<Delivery<std::remove_pointer_t<decltype(none)>>>();
     delivery->go_to(args, rets, fixed, Batch(0, rets[0]));
-    step = [delivery, args, rets, fixed, &pool] {
+    work.begin = [delivery, args, rets, fixed, &pool] {
       carry_pending(args, rets, fixed);
       delivery->step(pool);
       return ffi::Error::Success();
     };
     return ffi::Error::Success();
   });
-  return error.success() ? step : [error] { return error; };
+  if (error.failure()) work.begin = [error] { return error; };
+  return work;
 }
 
 }  // namespace brainjax

@@ -9,13 +9,12 @@
 #include <memory>
 
 #include "frame.h"
+#include "share.h"
 
 extern "C" {
 XLA_FFI_Error* PushRing(XLA_FFI_CallFrame* frame);
 XLA_FFI_Error* PullRing(XLA_FFI_CallFrame* frame);
-XLA_FFI_Error* LogEvents(XLA_FFI_CallFrame* frame);
 XLA_FFI_Error* Fence(XLA_FFI_CallFrame* frame);
-XLA_FFI_Error* Poisson(XLA_FFI_CallFrame* frame);
 }
 
 namespace brainjax {
@@ -61,16 +60,17 @@ T sum_of(const T* x, int64_t n) {
   return sum;
 }
 
-// What moves memory. Null for a name that there is none of.
-Step prepare_move(std::string_view name, const Frame& frame) {
+// What moves memory. Nothing for a name that there is none of.
+Work prepare_move(std::string_view name, const Frame& frame) {
   const auto args = frame.operands(), rets = frame.results();
-  const auto moved = [](auto f) -> Step {
-    return [f] {
-      f();
-      return ffi::Error::Success();
-    };
+  const auto moved = [](auto f) -> Work {
+    return {[f] {
+              f();
+              return ffi::Error::Success();
+            },
+            nullptr};
   };
-  const Operand x = args[0], out = rets[0];
+  const Operand x = args[0], last = args.back(), out = rets[0];
   if (name == "copy") return moved([x, out] { std::memcpy(out.data, x.data, out.bytes()); });
   if (name == "sum") {
     return moved([x, out, n = x.dims[0]] {
@@ -81,8 +81,6 @@ Step prepare_move(std::string_view name, const Frame& frame) {
       }
     });
   }
-  if (args.size() < 2) return nullptr;
-  const Operand last = args.back();
   if (name == "read_row") {
     return moved([x, out, last] { std::memcpy(out.data, row(x, last), out.bytes()); });
   }
@@ -101,7 +99,7 @@ Step prepare_move(std::string_view name, const Frame& frame) {
       }
     });
   }
-  return nullptr;
+  return {};
 }
 
 using Handler = XLA_FFI_Error* (*)(XLA_FFI_CallFrame*);
@@ -109,9 +107,7 @@ using Handler = XLA_FFI_Error* (*)(XLA_FFI_CallFrame*);
 Handler handler(std::string_view name) {
   static const std::map<std::string_view, Handler> all = {{"brainjax_PushRing", PushRing},
                                                           {"brainjax_PullRing", PullRing},
-                                                          {"brainjax_LogEvents", LogEvents},
-                                                          {"brainjax_Fence", Fence},
-                                                          {"brainjax_Poisson", Poisson}};
+                                                          {"brainjax_Fence", Fence}};
   const auto found = all.find(name);
   return found == all.end() ? nullptr : found->second;
 }
@@ -139,9 +135,9 @@ struct Called {
   }
 };
 
-Step prepare_handler(Handler handler, const Frame& frame, const XLA_FFI_CallFrame& outer) {
+Work prepare_handler(Handler handler, const Frame& frame, const XLA_FFI_CallFrame& outer) {
   const auto call = std::make_shared<Called>(frame, outer);
-  return [call, handler, api = outer.api]() -> ffi::Error {
+  const auto begin = [call, handler, api = outer.api]() -> ffi::Error {
     XLA_FFI_Error* error = handler(&call->frame);
     if (!error) return ffi::Error::Success();
     XLA_FFI_Error_GetMessage_Args said{};
@@ -155,7 +151,37 @@ Step prepare_handler(Handler handler, const Frame& frame, const XLA_FFI_CallFram
     api->XLA_FFI_Error_Destroy(&gone);
     return again;
   };
+  return {begin, nullptr};
 }
+
+// Calls that do not depend on one another, with their parts shared among threads where that is worth it.
+struct Wave {
+  int64_t number = 0, cost = 0;
+  std::vector<Work> works;
+  std::vector<std::pair<const Work*, int64_t>> parts;
+
+  void prepare() {
+    for (const Work& work : works) {
+      cost += work.cost;
+      for (int64_t part = 0; part < work.parts; ++part) parts.emplace_back(&work, part);
+    }
+  }
+
+  ffi::Error run(ffi::ThreadPool& pool) const {
+    for (const Work& work : works) {
+      if (!work.begin) continue;
+      if (ffi::Error error = work.begin(); error.failure()) return error;
+    }
+    const int64_t count = static_cast<int64_t>(parts.size());
+    const auto run = [this](int64_t i) { parts[i].first->run(parts[i].second); };
+    if (cost >= kShareFrom) {
+      share(pool, count, run);
+    } else {
+      for (int64_t i = 0; i < count; ++i) run(i);
+    }
+    return ffi::Error::Success();
+  }
+};
 
 // The calls of a program on the buffers of one run of it.
 class Program {
@@ -169,7 +195,7 @@ class Program {
       const XLA_FFI_Buffer& given = buffer(outer.args.args[i]);
       if (carried) {
         const XLA_FFI_Buffer& kept = buffer(outer.rets.rets[i - (n - num_carried)]);
-        carry_over(described(given), described(kept));
+        carry_over(operand(given), operand(kept));
         places_.push_back(static_cast<char*>(kept.data));
       } else {
         places_.push_back(static_cast<char*>(given.data));
@@ -185,8 +211,8 @@ class Program {
   ffi::Error run(int32_t num_steps) {
     if (error_.failure()) return error_;
     for (index_ = 0; index_ < num_steps; ++index_) {
-      for (const Step& step : steps_) {
-        if (ffi::Error error = step(); error.failure()) return error;
+      for (const Wave& wave : waves_) {
+        if (ffi::Error error = wave.run(pool_); error.failure()) return error;
       }
     }
     return ffi::Error::Success();
@@ -194,10 +220,6 @@ class Program {
 
  private:
   static const XLA_FFI_Buffer& buffer(const void* x) { return *static_cast<const XLA_FFI_Buffer*>(x); }
-  static Operand described(const XLA_FFI_Buffer& x) {
-    const auto item = ffi::ByteWidth(static_cast<ffi::DataType>(x.dtype));
-    return {static_cast<char*>(x.data), x.dims, x.rank, static_cast<int64_t>(item)};
-  }
 
   Frame frame(const Attributes& call) const {
     Frame out{{}, static_cast<size_t>(call.number("operands")), call.dictionary("attributes")};
@@ -217,30 +239,24 @@ class Program {
   }
 
   void prepare(const Attributes& calls) {
-    for (int64_t i = 0; i < calls.size() && !error_.failure();) {
+    for (int64_t i = 0; i < calls.size(); ++i) {
       const Attributes call = calls.dictionary(i);
-      const std::string_view name = call.text("name");
-      std::vector<Frame> frames{frame(call)};
-      const auto together = [&](const Attributes& other) {
-        return name == "map" && other.text("name") == name &&
-               other.number("wave") == call.number("wave");
-      };
-      for (++i; i < calls.size() && together(calls.dictionary(i)); ++i) {
-        frames.push_back(frame(calls.dictionary(i)));
-      }
-      Step step;
-      if (name == "map") {
-        step = prepare_maps(frames, pool_);
-      } else if (name == "brainjax_DeliverHistory") {
-        step = prepare_history(frames[0], pool_);
-      } else if (Handler found = handler(name)) {
-        step = prepare_handler(found, frames[0], outer_);
-      } else {
-        step = prepare_move(name, frames[0]);
-      }
-      if (!step) error_ = failed("'" + std::string(name) + "'");
-      steps_.push_back(std::move(step));
+      const int64_t number = call.number("wave");
+      if (waves_.empty() || waves_.back().number != number) waves_.emplace_back().number = number;
+      Work work = prepare(call.text("name"), frame(call));
+      if (!work.begin && !work.run) error_ = failed("'" + std::string(call.text("name")) + "'");
+      waves_.back().works.push_back(std::move(work));
     }
+    for (Wave& wave : waves_) wave.prepare();
+  }
+
+  Work prepare(std::string_view name, const Frame& frame) {
+    if (name == "map") return prepare_map(frame);
+    if (name == "brainjax_DeliverHistory") return prepare_history(frame, pool_);
+    if (name == "brainjax_LogEvents") return prepare_log(frame);
+    if (name == "brainjax_Poisson") return prepare_poisson(frame);
+    if (const Handler found = handler(name)) return prepare_handler(found, frame, outer_);
+    return prepare_move(name, frame);
   }
 
   const XLA_FFI_CallFrame& outer_;
@@ -248,7 +264,7 @@ class Program {
   int32_t index_ = 0;
   std::vector<char*> places_;
   std::vector<Scratch> scratch_;
-  std::vector<Step> steps_;
+  std::vector<Wave> waves_;
   ffi::Error error_;
 };
 

@@ -138,10 +138,6 @@ void* at(const XLA_FFI_Buffer& x, int64_t example, const int64_t* batch, int64_t
   return static_cast<char*>(x.data) + offset * static_cast<int64_t>(item);
 }
 
-// Instructions: 100 of them take about a nanosecond where vectors have 512 bits, and to hand work to
-// another thread takes 1 to 3 us: `make bench ARGS="--rows lif"` has one thread beside two.
-constexpr int64_t kShareFrom = 2'000'000;  // of a call
-constexpr int64_t kBlockCost = 500'000;    // of what a thread takes at a time
 constexpr int64_t kLane = 64;  // blocks begin at multiples of it: vectors cover the same neurons
 
 int64_t block_size(int64_t cost) { return (kBlockCost / (cost + 1) / kLane + 1) * kLane; }
@@ -177,52 +173,20 @@ void map_neurons(Kernel kernel, const Settings& call, const Buffers& buffers,
 
 ffi::Error described() { return ffi::Error::Success(); }
 
-// Neurons `begin` to before `end` of a compiled loop.
-struct Part {
-  Kernel kernel;
-  void** arguments;
-  int64_t begin, end;
-};
-
 }  // namespace
 
-Step prepare_maps(const std::vector<Frame>& frames, ffi::ThreadPool& pool) {
-  struct Maps {
-    std::vector<std::vector<void*>> arguments;
-    std::vector<Part> parts;
+Work prepare_map(const Frame& frame) {
+  const Attributes& said = frame.attributes;
+  const auto digest = said.text("digest");
+  const Kernel kernel = digest.size() == kDigest ? kernel_of(digest, said.text("ir")) : nullptr;
+  if (!kernel) return {[name = std::string(digest)] { return unknown(name); }, nullptr};
+  const int64_t size = said.number("size"), cost = said.number("cost"), most = block_size(cost);
+  const auto buffers = std::make_shared<std::vector<void*>>();
+  for (const XLA_FFI_Buffer& x : frame.buffers) buffers->push_back(x.data);
+  const auto run = [buffers, kernel, size, most](int64_t part) {
+    kernel(buffers->data(), part * most, std::min((part + 1) * most, size));
   };
-  const auto maps = std::make_shared<Maps>();
-  int64_t cost = 0;
-  for (const Frame& frame : frames) {
-    cost += frame.attributes.number("size") * frame.attributes.number("cost");
-  }
-  for (const Frame& frame : frames) {
-    const auto digest = frame.attributes.text("digest");
-    const Kernel kernel = digest.size() == kDigest
-                              ? kernel_of(digest, frame.attributes.text("ir"))
-                              : nullptr;
-    if (!kernel) return [name = std::string(digest)] { return unknown(name); };
-    auto& arguments = maps->arguments.emplace_back();
-    for (const XLA_FFI_Buffer& x : frame.buffers) arguments.push_back(x.data);
-    const int64_t size = frame.attributes.number("size");
-    const int64_t most = cost < kShareFrom ? size : block_size(frame.attributes.number("cost"));
-    for (int64_t begin = 0; begin < size; begin += most) {
-      maps->parts.push_back({kernel, arguments.data(), begin, std::min(begin + most, size)});
-    }
-  }
-  const auto work = [maps](int64_t i) {
-    const Part& part = maps->parts[i];
-    part.kernel(part.arguments, part.begin, part.end);
-  };
-  const int64_t count = maps->parts.size();
-  return [work, count, shared = cost >= kShareFrom, &pool] {
-    if (shared) {
-      share(pool, count, work);
-    } else {
-      for (int64_t i = 0; i < count; ++i) work(i);
-    }
-    return ffi::Error::Success();
-  };
+  return {nullptr, run, (size + most - 1) / most, size * cost};
 }
 
 }  // namespace brainjax

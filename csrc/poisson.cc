@@ -10,6 +10,7 @@
 
 #include "batch.h"
 #include "events.h"
+#include "frame.h"
 #include "share.h"
 
 namespace brainjax {
@@ -122,14 +123,37 @@ void draw_group(const Draw& draw, uint32_t first, int64_t size, uint8_t* counts)
   }
 }
 
-void draw_chunk(const Draw& draw, int64_t begin, int64_t end, uint8_t* counts) {
-  for (int64_t i = begin; i < end; i += kGroup) {
+// What is drawn next for an example. Operands: the two words of the key, the step, the index of the first
+// neuron, and the thresholds.
+void read(const std::vector<Operand>& args, const Batch& batch, Draw& draw) {
+  const auto word = [&](size_t i) { return *batch.at<uint32_t>(args[i]); };
+  draw.key[0] = word(0);
+  draw.key[1] = word(1);
+  draw.key[2] = draw.key[0] ^ draw.key[1] ^ 0x1BD11BDAu;
+  draw.step = word(2);
+  draw.first = word(3);
+  draw.thresholds.clear();
+  draw.upper.clear();
+  draw.tail = signed_half(0);
+  for (size_t i = 4; i < args.size(); ++i) draw.thresholds.push_back(word(i));
+  for (uint32_t t : draw.thresholds) {
+    if (t < kTail) {
+      draw.tail = signed_half(t >> 16);
+      break;
+    }
+    draw.upper.insert(draw.upper.end(), kLanes, signed_half(t >> 16));
+  }
+}
+
+int64_t chunks_of(int64_t size) { return (size + kChunk - 1) / kChunk; }
+
+void draw_chunk(const Draw& draw, int64_t chunk, int64_t size, uint8_t* counts) {
+  const int64_t end = std::min(size, (chunk + 1) * kChunk);
+  for (int64_t i = chunk * kChunk; i < end; i += kGroup) {
     draw_group(draw, draw.first + i, std::min(kGroup, end - i), counts + i);
   }
 }
 
-// Operands: the two words of the key, the step, the index of the first neuron, and the
-// thresholds.
 ffi::Error poisson(ffi::ThreadPool pool, ffi::RemainingArgs remaining, ffi::RemainingRets results,
                    int64_t rank) {
   const auto args = operands(remaining), rets = operands(results);
@@ -137,28 +161,10 @@ ffi::Error poisson(ffi::ThreadPool pool, ffi::RemainingArgs remaining, ffi::Rema
   Draw draw;
   for (int64_t e = 0; e < batch.size(); ++e) {
     batch.go_to(e);
-    const auto word = [&](size_t i) { return *batch.at<uint32_t>(args[i]); };
-    draw.key[0] = word(0);
-    draw.key[1] = word(1);
-    draw.key[2] = draw.key[0] ^ draw.key[1] ^ 0x1BD11BDAu;
-    draw.step = word(2);
-    draw.first = word(3);
-    draw.thresholds.clear();
-    draw.upper.clear();
-    draw.tail = signed_half(0);
-    for (size_t i = 4; i < args.size(); ++i) draw.thresholds.push_back(word(i));
-    for (uint32_t t : draw.thresholds) {
-      if (t < kTail) {
-        draw.tail = signed_half(t >> 16);
-        break;
-      }
-      draw.upper.insert(draw.upper.end(), kLanes, signed_half(t >> 16));
-    }
+    read(args, batch, draw);
     uint8_t* const counts = batch.at<uint8_t>(rets[0]);
-    const int64_t size = batch.length(rets[0]), chunks = (size + kChunk - 1) / kChunk;
-    const auto work = [&](int64_t c) {
-      draw_chunk(draw, c * kChunk, std::min(size, (c + 1) * kChunk), counts);
-    };
+    const int64_t size = batch.length(rets[0]), chunks = chunks_of(size);
+    const auto work = [&](int64_t c) { draw_chunk(draw, c, size, counts); };
     if (chunks > 1) {
       share(pool, chunks, work);
     } else if (chunks == 1) {
@@ -169,6 +175,22 @@ ffi::Error poisson(ffi::ThreadPool pool, ffi::RemainingArgs remaining, ffi::Rema
 }
 
 }  // namespace
+
+Work prepare_poisson(const Frame& frame) {
+  constexpr int64_t kCost = 60;  // of a neuron
+  const auto args = frame.operands(), rets = frame.results();
+  const Batch batch(0, rets[0]);
+  const auto draw = std::make_shared<Draw>();
+  uint8_t* const counts = batch.at<uint8_t>(rets[0]);
+  const int64_t size = batch.length(rets[0]);
+  const auto begin = [args, batch, draw] {
+    read(args, batch, *draw);
+    return ffi::Error::Success();
+  };
+  const auto run = [draw, size, counts](int64_t c) { draw_chunk(*draw, c, size, counts); };
+  return {begin, run, chunks_of(size), kCost * size};
+}
+
 }  // namespace brainjax
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(Poisson, brainjax::poisson,

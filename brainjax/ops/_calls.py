@@ -221,8 +221,14 @@ def _kind(equation) -> tuple[int, ...]:
     if _is_view(equation):
         return (0,)
     if _is_elementwise(equation):
-        return (3, *equation.outvars[0].aval.shape) if equation.outvars[0].aval.shape else (1,)
-    return (4,) if equation.primitive.name == "brainjax_map" else (2,)
+        return (4, *equation.outvars[0].aval.shape) if equation.outvars[0].aval.shape else (1,)
+    if equation.primitive.name == "brainjax_map":
+        return (5,)
+    return (3,) if equation.primitive in NATIVE_CALLS else (2,)
+
+
+# Threads share what a wave of these does, so none of it may need what another makes.
+_INDEPENDENT = ((3,), (5,))
 
 
 def has_form(equation) -> bool:
@@ -237,14 +243,11 @@ def _waves(jaxpr) -> Iterator[tuple[int, list[Any]]]:
     while left:
         ready = [e for e in left if _operands(e) <= known]
         kind = min(map(_kind, ready))
-        if kind != (4,):  # what these need may be among them
-            chosen, made = [], set(known)
-            for e in left:
-                if _kind(e) == kind and _operands(e) <= made:
-                    chosen.append(e)
-                    made.update(e.outvars)
-        else:
-            chosen = [e for e in ready if _kind(e) == kind]
+        chosen, made = [], set(known)
+        for e in left:
+            if _kind(e) == kind and _operands(e) <= (known if kind in _INDEPENDENT else made):
+                chosen.append(e)
+                made.update(e.outvars)
         yield kind[0], chosen
         known.update(v for e in chosen for v in e.outvars)
         done = set(map(id, chosen))
@@ -272,7 +275,7 @@ def program_of(body: ClosedJaxpr, num_carried: int) -> dict[str, Any]:
     values: dict[Any, Value] = dict(zip(jaxpr.invars, p.inputs, strict=True))
     for kind, equations in _waves(jaxpr):
         p.wave += 1
-        if kind in (1, 3):
+        if kind in (1, 4):
             these = set(map(id, equations))
             others = (_operands(e) for e in jaxpr.eqns if id(e) not in these)
             wanted = set(jaxpr.outvars).union(*others)

@@ -262,7 +262,7 @@ def sum_to(x, shape: Sequence[int]):
 
 
 def set_by_definition(primitive: Primitive, reference: Callable) -> None:
-    """Let a primitive be differentiated and batched as what defines it, and be that from then on."""
+    """Let a primitive be differentiated and batched as what defines it."""
 
     def jvp(primals, tangents, **params):
         moving = [k for k, t in enumerate(tangents) if not is_zero(t)]

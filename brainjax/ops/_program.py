@@ -60,7 +60,7 @@ class Call(NamedTuple):
     operands: Sequence[Value]
     results: Sequence[Value]
     attributes: Mapping[str, Any]
-    wave: int  # compiled loops of one wave do not depend on one another
+    wave: int  # what threads share: these calls do not depend on one another, or run in order
     shared: frozenset[tuple[int, int]]  # (operand, result) that may lie in the same memory
 
 

@@ -107,8 +107,8 @@ def simulate(
 
     **Other arguments:**
 
-    - `chunk`: steps between looks at the run (progress, records, checks); by default 1000 to 10 000,
-      the fewer the more neurons there are. Bits do not depend on it.
+    - `chunk`: steps between looks at the run (progress, records, checks); by default 1000 to
+      10 000, the fewer the more neurons there are. Bits do not depend on it.
 
     **Returns:**
 
@@ -144,7 +144,7 @@ def simulate(
 
 
 def _usual_chunk(built: BuiltNetwork) -> int:
-    """So many steps that looking at the run takes little of it, and what is recorded is not much."""
+    """So many steps that looking at the run takes little of it, and records of them are small."""
     neurons = sum(map(built.size_of, built.names))
     return min(max(1000, 16_000_000 // max(neurons, 1)), 10_000)
 
