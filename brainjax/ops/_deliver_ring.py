@@ -38,6 +38,7 @@ from ._connections import (
 )
 from ._cuda import on_gpu
 from ._primitive import (
+    MADE_OF,
     align_varying,
     aval_of,
     batch_by_leading_axis,
@@ -374,6 +375,7 @@ def _deliver_abstract(*args, layout, impl, batch):
 
 
 deliver_ring_p = new_primitive("deliver_ring", _deliver_abstract, _deliver_reference)
+MADE_OF[deliver_ring_p] = _deliver_reference
 batch_by_leading_axis(deliver_ring_p, lambda *, layout, impl: {0})
 
 

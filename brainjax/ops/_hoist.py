@@ -6,7 +6,8 @@ draw random numbers for all neurons at once stand before the mapped part of a st
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -34,10 +35,18 @@ class Constant(NamedTuple):
 
 
 class Flattened:
-    """The equations of a jaxpr with its calls written out; `calls` are the names of those."""
+    """The equations of a jaxpr with its calls written out.
 
-    def __init__(self, closed: ClosedJaxpr, calls: Sequence[str] = _CALLS):
-        self.calls = calls
+    `calls` are the names of those; `made_of` says what other primitives are made of.
+    """
+
+    def __init__(
+        self,
+        closed: ClosedJaxpr,
+        calls: Sequence[str] = _CALLS,
+        made_of: Mapping[Any, Callable] = MappingProxyType({}),
+    ):
+        self.calls, self.made_of = calls, made_of
         self.equations: list[Equation] = []
         self.count = len(closed.jaxpr.invars)
         self.outputs = self._visit(closed.jaxpr, closed.consts, list(range(self.count)))
@@ -55,6 +64,10 @@ class Flattened:
                 inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
                 body = getattr(inner, "jaxpr", inner)
                 results = self._visit(body, getattr(inner, "consts", ()), operands)
+            elif parts := self.made_of.get(equation.primitive):
+                types = [jax.ShapeDtypeStruct.like(v.aval) for v in equation.invars]
+                made = jax.make_jaxpr(functools.partial(parts, **equation.params))(*types)
+                results = self._visit(made.jaxpr, made.consts, operands)
             else:
                 results = list(range(self.count, self.count + len(equation.outvars)))
                 self.count += len(results)

@@ -19,6 +19,7 @@ from ._hoist import Constant, Equation, Flattened, run
 from ._kernels import seen
 from ._llvm import Untranslatable
 from ._primitive import (
+    MADE_OF,
     check_impl,
     is_varying,
     lower_natively,
@@ -68,7 +69,7 @@ class _Body:
     """
 
     def __init__(self, closed: ClosedJaxpr):
-        flat, num_carried = Flattened(closed), len(closed.jaxpr.outvars)
+        flat, num_carried = Flattened(closed, made_of=MADE_OF), len(closed.jaxpr.outvars)
         same = {1 + k for k in range(num_carried) if flat.outputs[k] == 1 + k}
         self.moving = [k for k in range(num_carried) if 1 + k not in same]
         self.outputs: list[Any] = [flat.outputs[k] for k in self.moving]

@@ -102,6 +102,8 @@ def new_primitive(name: str, abstract_eval: Callable, reference: Callable) -> Pr
     return primitive
 
 
+# Primitives made of others, as which they run wherever they are not differentiated.
+MADE_OF: dict[Primitive, Callable] = {}
 # Primitives that one handler of the native library computes: `(target, attributes, aliases)`.
 NATIVE_CALLS: dict[Primitive, tuple[str, Callable, Callable]] = {}
 
