@@ -273,6 +273,14 @@ ffi::Error described() { return ffi::Error::Success(); }
 }  // namespace
 }  // namespace brainjax
 
+// Whether a program may call a handler.
+extern "C" bool brainjax_has_call(const char* name) {
+  const std::string_view prepared[] = {"brainjax_DeliverHistory", "brainjax_LogEvents",
+                                       "brainjax_Poisson"};
+  return std::find(std::begin(prepared), std::end(prepared), name) != std::end(prepared) ||
+         brainjax::handler(name);
+}
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(LoopDescribe, brainjax::described, xla::ffi::Ffi::Bind());
 
 extern "C" XLA_FFI_Error* Loop(XLA_FFI_CallFrame* frame) {

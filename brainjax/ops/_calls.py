@@ -9,6 +9,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from ._kernels import Compiled, compiled, kernel_of
 from ._llvm import Untranslatable
+from ._native import native_library
 from ._primitive import NATIVE_CALLS
 from ._program import Block, Program, Value, bytes_of
 from ._rules import FUNCTIONS, RULES
@@ -183,6 +184,9 @@ _CALLS: dict[str, Callable] = {
 
 def _handler(p: Program, equation, operands: Sequence[Value]) -> list[Value]:
     target, attributes, aliases = NATIVE_CALLS[equation.primitive]
+    library: Any = native_library()
+    if not library.brainjax_has_call(target.encode()):
+        raise Untranslatable(f"it contains {equation.primitive.name}")
     avals = [x.aval for x in operands]
     given, shared = (f(avals, **equation.params) for f in (attributes, aliases))
     return p.call(target, operands, _outs(equation), given, shared.items())
