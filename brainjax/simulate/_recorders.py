@@ -61,6 +61,11 @@ class Recorder(eqx.Module):
     def step(self, built: BuiltNetwork, carry: Any, state: NetworkState) -> tuple[Any, Any]:
         """`(carry, kept)` after a step; `kept` is stacked over steps."""
 
+    def room(self, built: BuiltNetwork) -> float:
+        """About how many numbers are kept of a step; where it is much, chunks are shorter."""
+        del built
+        return 1.0
+
     def kept(self, carry: Any) -> Any:
         """What of the carry of a chunk is kept on the host until the run ends."""
         return jax.tree.map(np.asarray, carry)
@@ -109,6 +114,9 @@ class Spikes(Recorder):
         size = built.size_of(self.population)
         usual = max(math.ceil(size * num_steps * built.dt), 4 * size)
         return self.capacity or max(min(usual, size * num_steps), 1)
+
+    def room(self, built):
+        return self._capacity(built, 1000) / 1000
 
     def init(self, built, num_steps):
         log = jnp.zeros(self._capacity(built, num_steps), jnp.int32)
@@ -273,6 +281,9 @@ class Trace(Recorder):
 
     def init(self, built, num_steps):
         del built, num_steps
+
+    def room(self, built):
+        return built.size_of(self.population) if self.neurons is None else len(self.neurons)
 
     def step(self, built, carry, state):
         values = built.observe(state, self.population, self.field)

@@ -108,7 +108,8 @@ def simulate(
     **Other arguments:**
 
     - `chunk`: steps between looks at the run (progress, records, checks); by default 1000 to
-      10 000, the fewer the more neurons there are. Bits do not depend on it.
+      10 000, the fewer the more neurons there are and the more is recorded. Bits do not depend on
+      it.
 
     **Returns:**
 
@@ -129,11 +130,10 @@ def simulate(
     num_steps = steps_of(duration, built.dt, "simulate: duration")
     if under_transformation(built, state, inputs, key):
         raise TypeError(_UNDER_TRACE.format(num_steps=num_steps))
-    if chunk is None:
-        chunk = _usual_chunk(built)
-    elif isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
         raise ValueError(explain("simulate: chunk", got=chunk, expected="an integer of at least 1"))
     recorders = check_recorders(built, record)
+    chunk = _usual_chunk(built, recorders) if chunk is None else chunk
     inputs = check_inputs(built, inputs, num_steps)
     if state is None:
         state = _new_state(built, key)
@@ -143,10 +143,11 @@ def simulate(
     return run.go(state, Progress(duration, progress) if progress else None)
 
 
-def _usual_chunk(built: BuiltNetwork) -> int:
+def _usual_chunk(built: BuiltNetwork, recorders: Mapping[str, Recorder]) -> int:
     """So many steps that looking at the run takes little of it, and records of them are small."""
     neurons = sum(map(built.size_of, built.names))
-    return min(max(1000, 16_000_000 // max(neurons, 1)), 10_000)
+    numbers = sum(r.room(built) for r in recorders.values())
+    return int(np.clip(min(16e6 / max(neurons, 1), 4e6 / max(numbers, 1)), 1000, 10_000))
 
 
 def _new_state(built: BuiltNetwork, key) -> NetworkState:
