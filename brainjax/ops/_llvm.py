@@ -231,7 +231,7 @@ class Builder:
         """How many instructions there are a neuron."""
         return sum("getelementptr" not in line for line in self.loop)
 
-    def text(self, interleave: int = 2) -> str:
+    def text(self, interleave: int = 1) -> str:
         """The module: `kernel(pointers of operands and results, first neuron, one past last)`.
 
         It works on `interleave` vectors side by side, a power of two.

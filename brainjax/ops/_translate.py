@@ -21,9 +21,10 @@ _INLINED = tuple(
     "jit pjit closed_call core_call custom_jvp_call custom_vjp_call checkpoint remat2".split()
 )
 
-# From so many neurons on four vectors side by side hide each other's latencies better than two:
-# 65 536 LIF neurons with conductances take 36 us, not 43. Of 100 what is left over takes longer.
-_MANY = 8192
+# From so many neurons on four vectors side by side hide each other's latencies: 4000 LIF neurons
+# with conductances take 2.2 us, with one vector at a time 2.4. Of 80 four leave more over: 96 and
+# 56 ns.
+_MANY = 512
 
 
 class Translation(NamedTuple):
@@ -91,7 +92,7 @@ def translate(closed: ClosedJaxpr, bundles: Sequence[Any]) -> Translation:
             raise Untranslatable("a result of it is one number made of many")
         builder.store(place, value, varies)
     groups, size = tuple(map(tuple, buffers.values())), math.prod(shape)
-    text = builder.text(4 if size >= _MANY else 2)
+    text = builder.text(4 if size >= _MANY else 1)
     return Translation(text, groups, results, kept, size, builder.cost())
 
 
