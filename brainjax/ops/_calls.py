@@ -205,9 +205,11 @@ def _is_view(equation) -> bool:
 
 
 def _is_elementwise(equation) -> bool:
-    name, (out, *_) = equation.primitive.name, _outs(equation)
-    known = name in RULES or name in FUNCTIONS
-    return known and all(v.aval.shape in ((), out.shape) for v in equation.invars)
+    name = equation.primitive.name
+    if name not in RULES and name not in FUNCTIONS:
+        return False
+    (out,) = _outs(equation)
+    return all(v.aval.shape in ((), out.shape) for v in equation.invars)
 
 
 def is_arithmetic(equation) -> bool:

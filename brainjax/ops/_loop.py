@@ -117,7 +117,7 @@ class _Body:
 def _needed(equations: Sequence[Equation], outputs: Sequence[Any]) -> list[Equation]:
     wanted, needed = {x for x in outputs if isinstance(x, int)}, []
     for e in reversed(equations):
-        if wanted.intersection(e.outputs):
+        if wanted.intersection(e.outputs) or e.equation.effects:
             needed.append(e)
             wanted.update(x for x in e.inputs if isinstance(x, int))
     return needed[::-1]

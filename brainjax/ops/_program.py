@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._llvm import Untranslatable
+
 # As XLA numbers them, from one on.
 _DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
 
 
 def bytes_of(aval) -> int:
     """The memory that a value takes."""
+    if aval.dtype.name not in _DTYPES:
+        raise Untranslatable(f"it has numbers of type {aval.dtype}")
     return math.prod(aval.shape) * aval.dtype.itemsize
 
 

@@ -145,6 +145,23 @@ def test_what_has_no_native_form_runs_in_jax_and_says_so():
     assert "jax: it contains dot_general" in runs and "native, " in runs
 
 
+def test_what_a_body_does_beside_its_results_is_done():
+    seen = []
+
+    def body(i, x):
+        jax.debug.callback(lambda at: seen.append(int(at)), i)
+        return x + 1
+
+    jax.block_until_ready(jax.jit(lambda x: repeat(3, body, x))(A))
+    jax.effects_barrier()
+    assert sorted(seen) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("carry", [jnp.ones(3, jnp.bfloat16), jnp.ones(3, jnp.complex64)])
+def test_numbers_that_native_code_does_not_know_are_left_to_jax(carry):
+    check(lambda i, x: (x[0] + x[0], x[1] + 1), (carry, A), native=False)
+
+
 @native
 def test_a_program_is_the_same_text_each_time():
     """So that a second process finds it in the cache of compiled programs."""
