@@ -16,6 +16,8 @@ struct Held {
   T* value;
   int32_t* count;
   int64_t size;
+
+  bool has(int64_t neuron) const { return neuron >= 0 && neuron < size; }
 };
 
 template <class T>
@@ -155,6 +157,7 @@ struct Delivery {
   std::vector<size_t> busiest;
   std::vector<Due<T>> due;
   std::vector<Segment> segments;
+  Fault fault;
 
   // Where everything lies for the example that `batch` is at.
   void go_to(const std::vector<Operand>& args, const std::vector<Operand>& rets, const Fixed& fixed,
@@ -189,11 +192,13 @@ struct Delivery {
     std::vector<int> of_population(n);
     for (size_t j = 0; j < all.size(); ++j) {
       const size_t p = fixed.sources[j];
-      ports[fixed.ports[j]].from[p].emplace_back(static_cast<int>(j), of_population[p]++);
+      Port<T>& port = ports[fixed.ports[j]];
+      port.from[p].emplace_back(static_cast<int>(j), of_population[p]++);
+      all[j].confine(static_cast<int>(j), port.begin, port.begin + port.size, fault);
     }
   }
 
-  void step(ffi::ThreadPool& pool) {
+  ffi::Error step(ffi::ThreadPool& pool) {
     now = modulo(*head, num_slots);
     for (size_t p = 0; p < held.size(); ++p) remember<T>(held[p], spikes[p], slot_of(1));
     find_due();
@@ -209,6 +214,7 @@ struct Delivery {
               [&](size_t a, size_t b) { return ports[a].events > ports[b].events; });
     events = 0;
     for (const Port<T>& port : ports) events += port.events;
+    return fault.take();
   }
 
  private:
@@ -229,32 +235,47 @@ struct Delivery {
         if (cells.begin && !cells.reaches(delay)) continue;
         const int64_t slot = slot_of(delay), count = h.count[slot];
         if (count == 0) continue;
+        if (!ordered(0, count, h.size)) {
+          fault.report("pending.counts[%zu]: got %" PRId64 " at position %" PRId64
+                       ", expected at least 0 and at most %" PRId64 ".",
+                       p, count, slot, h.size);
+          continue;
+        }
         const int32_t* neuron = h.neuron + slot * h.size;
         const T* value = h.value + slot * h.size;
-        segments.push_back({p, due.size(), due.size() + count, delay});
+        segments.push_back({p, due.size(), due.size(), delay});
         for (int64_t k = 0; k < count; ++k) {
-          due.push_back({neuron[k], value[k], cells.begin ? cells.cell(neuron[k], delay) : nullptr});
+          const int32_t source = neuron[k];
+          if (!h.has(source)) {
+            fault.report("pending.neuron[%zu]: got %d in slot %" PRId64
+                         ", expected at least 0 and below %" PRId64 ".",
+                         p, source, slot, h.size);
+            continue;
+          }
+          due.push_back({source, value[k], cells.begin ? cells.cell(source, delay) : nullptr});
         }
+        segments.back().last = due.size();
       }
     }
   }
 
   // Clears a port and adds what is due there.
-  void add(Port<T>& port) const {
+  void add(Port<T>& port) {
     std::memset(port.sum, 0, port.size * sizeof(T));
     port.count = 0;
     for (const Segment& s : segments) {
       if (port.from[s.population].empty()) continue;
-      if (due[s.first].cell) look_up(s, port);
-      else search(s, port);
+      if (tables[s.population].begin && !look_up(s, port)) return;
+      if (!tables[s.population].begin) search(s, port);
     }
     port.events = 0;
     for (size_t k = 0; k < port.count; ++k) port.events += port.groups[k].last - port.groups[k].first;
     add_groups(port.sum - port.begin, port.groups.data(), port.count, all);
   }
 
-  // The groups of a segment in the table of its population. Most may be empty: no branch asks.
-  void look_up(const Segment& s, Port<T>& port) const {
+  // The groups of a segment in the table of its population; false if it leads out. Many may be empty: no
+  // branch asks.
+  bool look_up(const Segment& s, Port<T>& port) {
     const auto& projections = port.from[s.population];
     const int64_t width = tables[s.population].width;
     port.make_room((s.last - s.first) * projections.size());
@@ -267,16 +288,25 @@ struct Delivery {
       for (const auto& [j, at] : projections) {
         const int32_t first = due[k].cell[at], last = due[k].cell[at + width];
         port.groups[found] = {first, last, due[k].source, j, due[k].spike};
-        found += first < last;
+        found += first != last;
       }
     }
+    for (size_t k = port.count; k < found; ++k) {
+      const Group<T>& g = port.groups[k];
+      if (all[g.projection].holds(g.source, g.first, g.last)) continue;
+      fault.report("tables[%zu].begin: got %" PRId64 " and then %" PRId64
+                   " for neuron %d, expected synapses of it in rows[%d].",
+                   s.population, g.first, g.last, g.source, g.projection);
+      return false;
+    }
     port.count = found;
+    return true;
   }
 
   void search(const Segment& s, Port<T>& port) const {
     for (size_t k = s.first; k < s.last; ++k) {
       for (const auto& [j, at] : port.from[s.population]) {
-        all[j].with_group(due[k].source, s.delay, [&](int64_t first, int64_t last) {
+        all[j].with_group(due[k].source, s.delay, [&](int64_t, int64_t first, int64_t last) {
           port.push({first, last, due[k].source, j, due[k].spike});
         });
       }
@@ -306,7 +336,7 @@ ffi::Error deliver_history(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
       delivery.go_to(args, rets, fixed, batch);
-      delivery.step(pool);
+      if (ffi::Error error = delivery.step(pool); error.failure()) return error;
     }
     return ffi::Error::Success();
   });
@@ -325,8 +355,7 @@ Work prepare_history(const Frame& frame, ffi::ThreadPool& pool) {
     delivery->go_to(args, rets, fixed, Batch(0, rets[0]));
     work.begin = [delivery, args, rets, fixed, &pool] {
       carry_pending(args, rets, fixed);
-      delivery->step(pool);
-      return ffi::Error::Success();
+      return delivery->step(pool);
     };
     return ffi::Error::Success();
   });

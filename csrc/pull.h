@@ -11,32 +11,9 @@
 #include "events.h"
 #include "rows.h"
 #include "share.h"
+#include "slots.h"
 
 namespace brainjax {
-
-// A ring of currents, at the step whose slot is `head`.
-template <class T>
-class Slots {
- public:
-  Slots(T* ring, int64_t num_slots, int64_t num_targets, int64_t head)
-      : ring_(ring), num_slots_(num_slots), num_targets_(num_targets),
-        before_(modulo(head - 1, num_slots)) {}
-
-  // Where a spike of the step before lands over `delay`: without a division where that is from 1 to
-  // num_slots, as it should be.
-  const T* over(int64_t delay) const {
-    int64_t slot = before_ + delay;
-    if (slot >= num_slots_) slot -= num_slots_;
-    if (static_cast<uint64_t>(slot) >= static_cast<uint64_t>(num_slots_)) {
-      slot = modulo(slot, num_slots_);
-    }
-    return ring_ + slot * num_targets_;
-  }
-
- private:
-  T* ring_;
-  int64_t num_slots_, num_targets_, before_;
-};
 
 // The weights of a piece: one a synapse, or one for all.
 template <class T>
@@ -58,6 +35,8 @@ inline void fetch(Counted, int64_t) {}
 
 // How many synapses ahead memory is fetched: behind a row lies that of the next source.
 constexpr int64_t kAhead = 256;
+template <class T>
+constexpr int64_t kLine = 64 / sizeof(T);  // numbers in a line of the cache
 
 // A sum of products as four sums, since an addition waits for the one before it. Which product goes
 // into which sum is part of the result: it depends on the row, never on the machine.
@@ -70,11 +49,14 @@ struct Dot {
   template <class Weights, class Targets>
   inline __attribute__((always_inline)) void add(const T* __restrict bar, int64_t count,
                                                  Weights w, Targets to) {
+    bar = from_origin(bar, to.origin);
     T a = sum[0], b = sum[1], c = sum[2], d = sum[3];
     int64_t s = 0;
     for (; s + 4 <= count; s += 4) {
-      w.fetch(s + kAhead);
-      fetch(to, s + kAhead);
+      if (s % kLine<T> == 0) {
+        w.fetch(s + kAhead);
+        fetch(to, s + kAhead);
+      }
       a += w[s] * bar[to[s]];
       b += w[s + 1] * bar[to[s + 1]];
       c += w[s + 2] * bar[to[s + 2]];
@@ -95,7 +77,7 @@ inline __attribute__((always_inline)) void for_each_landing(
     const std::vector<int>& from, F f) {
   for (int j : from) {
     const Projection<T>& row = all[j];
-    row.for_each_group(source, [&](int64_t delay, int64_t first, int64_t last) {
+    row.template for_each_group<true>(source, [&](int64_t delay, int64_t first, int64_t last) {
       const T* bar = slots.over(delay);
       row.for_each_piece(source, first, last, [&](int64_t count, auto to, int64_t k,
                                                   const T* factor) {
@@ -139,7 +121,8 @@ void pull_weights(int64_t source, T x, const Slots<T>& slots,
       w_bar[0] += x * given.total();
       return;
     }
-    for (int64_t s = 0; s < count; ++s) w_bar[s * row.stride] += x * bar[to[s]];
+    const T* const own = from_origin(bar, to.origin);
+    for_each_target(count, to, [&](int64_t s, int64_t i) { w_bar[s * row.stride] += x * own[i]; });
   });
 }
 

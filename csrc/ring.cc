@@ -3,6 +3,7 @@
 #include "events.h"
 #include "pull.h"
 #include "rows.h"
+#include "slots.h"
 
 namespace brainjax {
 namespace {
@@ -12,24 +13,23 @@ void push_example(T* ring, int64_t num_slots, int64_t num_targets, int64_t head,
                   const std::vector<const T*>& x_dot, const std::vector<const T*>& x,
                   const std::vector<int64_t>& sizes, const std::vector<Projection<T>>& all,
                   const std::vector<std::vector<int>>& of_population) {
+  const Slots<T> slots(ring, num_slots, num_targets, head);
   for (size_t p = 0; p < x_dot.size(); ++p) {
     const auto push_source = [&](int64_t i) {
       for (int j : of_population[p]) {
         const Projection<T>& row = all[j];
         row.for_each_group(i, [&](int64_t delay, int64_t first, int64_t last) {
-          T* sum = ring + modulo(head - 1 + delay, num_slots) * num_targets;
+          T* sum = slots.over(delay);
           if (!row.weight_dot) return add_synapses(sum, row, i, first, last, x_dot[p][i]);
           const T a = x_dot[p][i], b = x[p][i];
           row.for_each_piece(i, first, last, [&](int64_t count, auto to, int64_t k,
                                                  const T* factor) {
             const T *w = row.weight + k * row.stride, *w_dot = row.weight_dot + k * row.stride;
-            for (int64_t s = 0; factor && s < count; ++s) {
-              sum[to[s]] += w[0] * factor[s] * a + w_dot[0] * factor[s] * b;
-            }
-            if (factor) return;
-            for (int64_t s = 0; s < count; ++s) {
-              sum[to[s]] += w[s * row.stride] * a + w_dot[s * row.stride] * b;
-            }
+            T* const own = from_origin(sum, to.origin);
+            for_each_target(count, to, [&](int64_t s, int64_t i) {
+              if (factor) own[i] += w[0] * factor[s] * a + w_dot[0] * factor[s] * b;
+              else own[i] += w[s * row.stride] * a + w_dot[s * row.stride] * b;
+            });
           });
         });
       }
@@ -55,10 +55,12 @@ ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
     carry_over(args[0], rets[0]);
     for (size_t j = 0; j < m * with_weights; ++j) carry_over(args[w_dot_at + j], rets[2 + j]);
     Batch batch(rank, rets[0]);
+    Fault fault;
     const int64_t num_slots = args[0].dims[rank], num_targets = args[0].dims[rank + 1];
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
       auto all = projections<T>(args, w_at, rows_at, formats, batch);
+      for (size_t j = 0; j < m; ++j) all[j].confine(j, 0, num_targets, fault);
       std::vector<const T*> x_dot(n), x;
       std::vector<int64_t> sizes(n);
       for (size_t p = 0; p < n; ++p) {
@@ -70,7 +72,7 @@ ffi::Error push_ring(ffi::RemainingArgs remaining, ffi::RemainingRets results, i
       push_example<T>(batch.at<T>(rets[0]), num_slots, num_targets, *batch.at<int32_t>(args[1]),
                       batch.at<T>(rets[1]), x_dot, x, sizes, all, of_population);
     }
-    return ffi::Error::Success();
+    return fault.take();
   });
 }
 
@@ -87,10 +89,12 @@ ffi::Error pull_ring(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
     carry_over(args[0], rets[0]);
     for (size_t j = 0; j < m * with_weights; ++j) carry_over(args[w_bar_at + j], rets[1 + n + j]);
     Batch batch(rank, rets[0]);
+    Fault fault;
     const int64_t num_slots = args[0].dims[rank], num_targets = args[0].dims[rank + 1];
     for (int64_t e = 0; e < batch.size(); ++e) {
       batch.go_to(e);
       auto all = projections<T>(args, w_at, rows_at, formats, batch);
+      for (size_t j = 0; j < m; ++j) all[j].confine(j, 0, num_targets, fault);
       T* ring = batch.at<T>(rets[0]);
       const int64_t head = *batch.at<int32_t>(args[2]);
       std::memcpy(ring + modulo(head, num_slots) * num_targets, batch.at<T>(args[1]),
@@ -112,7 +116,7 @@ ffi::Error pull_ring(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
       }
       pull_spikes(x_bar, live, sizes, slots, all, of_population, pool, parallel_from);
     }
-    return ffi::Error::Success();
+    return fault.take();
   });
 }
 

@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <optional>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "batch.h"
+#include "bounds.h"
 #include "frame.h"
 #include "procedural.h"
 
@@ -22,19 +24,6 @@ namespace brainjax {
 // As `format` of the formats in Python says; the first number of a format's attributes.
 enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution, kProcedural };
 
-
-// Synapse s of a piece ends in `targets[s]`.
-template <class Index>
-struct Listed {
-  const Index* __restrict target;
-  int64_t origin;
-  int64_t operator[](int64_t s) const { return origin + target[s]; }
-};
-struct Counted {
-  int64_t first;
-  int64_t operator[](int64_t s) const { return first + s; }
-};
-
 template <class T>
 struct Projection {
   Format format;
@@ -42,6 +31,7 @@ struct Projection {
   // Rows: by source and, within a source, by delay (ascending).
   const int32_t *source_ptr = nullptr, *group_delay = nullptr, *group_ptr = nullptr;
   bool wide = false;  // group_ptr holds 64-bit numbers
+  int64_t num_groups = 0, num_synapses = 0;
   // Rows and fixed fan-out: numbers of 16 or 32 bits, counted from the origin.
   const void* target = nullptr;
   bool narrow = false;
@@ -54,6 +44,13 @@ struct Projection {
   const T* weight_dot = nullptr;
   T* weight_bar = nullptr;
   int64_t stride;  // 0 where one weight serves all synapses
+  Reach reach;
+
+  // Says what the projection may reach, which is the `number`-th; where a fault is kept.
+  void confine(int number, int64_t begin, int64_t end, Fault& fault) {
+    reach.begin = begin, reach.end = end, reach.fault = &fault, reach.projection = number;
+    reach.count_from(origin, narrow ? UINT16_MAX : INT32_MAX);
+  }
 
   int64_t group_begin(int64_t g) const {
     return wide ? reinterpret_cast<const int64_t*>(group_ptr)[g] : group_ptr[g];
@@ -67,37 +64,57 @@ struct Projection {
                                                : static_cast<const int64_t*>(made->where)[source];
   }
 
-  // The same on average, of `size` sources.
+  // The same on average, of `size` sources, or any number where offsets lead nowhere.
   double mean_fan_out(int64_t size) const {
-    return format == kRows ? double(group_begin(source_ptr[size])) / size
-                           : double(row_begin(size) - row_begin(0)) / size;
+    if (format != kRows) return (double(row_begin(size)) - double(row_begin(0))) / size;
+    const int64_t end = source_ptr[size];
+    return ordered(0, end, num_groups) ? double(group_begin(end)) / size : 0;
   }
 
-  // Calls f(delay, first, last) for each group of a source, by delay.
-  template <class F>
+  // Whether `first:last` are synapses of a source, or, of rows, of any: what may be read is read.
+  bool holds(int64_t source, int64_t first, int64_t last) const {
+    if (format == kRows) return ordered(first, last, num_synapses);
+    const int64_t begin = row_begin(source), end = row_begin(source + 1);
+    return begin <= first && first <= last && last <= end && can_be_made(begin, end);
+  }
+
+  // Calls f(delay, first, last) for each group of a source, by delay. `kCompared`: only if all its
+  // targets lie within, so that f need not compare those that are stored.
+  template <bool kCompared = false, class F>
   void for_each_group(int64_t source, F f) const {
-    if (format != kRows) return f(delay, row_begin(source), row_begin(source + 1));
-    for (int64_t g = source_ptr[source]; g < source_ptr[source + 1]; ++g) {
-      f(group_delay[g], group_begin(g), group_begin(g + 1));
+    if (format != kRows) return with_row<kCompared>(source, f);
+    const auto [low, high] = groups_of(source);
+    int64_t first = group_begin(low);
+    const int64_t end = group_begin(high);
+    if (!ordered(first, end, num_synapses)) return lost("group_ptr", low, first, end, num_synapses);
+    if (kCompared && !targets_hold(first, end)) return;
+    for (int64_t g = low; g < high; ++g) {
+      const int64_t last = group_begin(g + 1);
+      if (last < first || last > end) return lost("group_ptr", g, first, last, end);
+      f(group_delay[g], first, last);
+      first = last;
     }
   }
 
-  // Calls f(first, last) if the source has synapses of this delay.
+  // Calls f(delay, first, last) if the source has synapses of this delay.
   template <class F>
   void with_group(int64_t source, int64_t due, F f) const {
     if (format != kRows) {
-      if (due == delay) f(row_begin(source), row_begin(source + 1));
+      if (due == delay) with_row<false>(source, f);
       return;
     }
     // Groups of a source are few and sorted.
-    int64_t low = source_ptr[source], high = source_ptr[source + 1];
-    const int64_t last = high;
+    auto [low, high] = groups_of(source);
+    const int64_t stop = high;
     while (low < high) {
       const int64_t middle = (low + high) / 2;
       if (group_delay[middle] < due) low = middle + 1;
       else high = middle;
     }
-    if (low < last && group_delay[low] == due) f(group_begin(low), group_begin(low + 1));
+    if (low >= stop || group_delay[low] != due) return;
+    const int64_t first = group_begin(low), last = group_begin(low + 1);
+    if (!ordered(first, last, num_synapses)) return lost("group_ptr", low, first, last, num_synapses);
+    f(due, first, last);
   }
 
   // Calls f(count, targets, k, factor) for pieces of the synapses `first:last` of a source: the weight
@@ -111,8 +128,9 @@ struct Projection {
         if (narrow) return f(last - first, listed<uint16_t>(first), first, kNone);
         return f(last - first, listed<int32_t>(first), first, kNone);
       case kRegular: {
-        const int64_t in_row = first - source * fan_out();
-        return f(last - first, Counted{origin + source * shape[1] + in_row}, first, kNone);
+        const int64_t to = origin + source * shape[1] + first - source * fan_out();
+        if (!reach.spans(to, last - first)) return;
+        return f(last - first, Counted{to}, first, kNone);
       }
       case kConvolution: return convolved(source, f);
       case kProcedural: return generated(source, first, last, f);
@@ -130,12 +148,55 @@ struct Projection {
 
   template <class Index>
   Listed<Index> listed(int64_t first) const {
-    return {static_cast<const Index*>(target) + first, origin};
+    return {static_cast<const Index*>(target) + first, origin, first, &reach};
+  }
+
+  // Where the groups of a source begin and end: nowhere, if that leads out.
+  std::pair<int64_t, int64_t> groups_of(int64_t source) const {
+    const int64_t low = source_ptr[source], high = source_ptr[source + 1];
+    if (ordered(low, high, num_groups)) return {low, high};
+    lost("source_ptr", source, low, high, num_groups);
+    return {0, 0};
+  }
+
+  // Calls f(delay, first, last) with the row of a source, where there is one delay.
+  template <bool kCompared, class F>
+  void with_row(int64_t source, F f) const {
+    const int64_t first = row_begin(source), last = row_begin(source + 1);
+    if (!can_be_made(first, last)) return lost("where", source, first, last, most_made());
+    if (kCompared && format == kFixedFanOut && !targets_hold(first, last)) return;
+    f(delay, first, last);
+  }
+
+  bool targets_hold(int64_t first, int64_t last) const {
+    if (narrow) return reach.hold(static_cast<const uint16_t*>(target) + first, last - first, first);
+    return reach.hold(static_cast<const int32_t*>(target) + first, last - first, first);
+  }
+
+  // How many synapses a matrix can have that is not stored.
+  int64_t most_made() const {
+    return made->kind == Procedural::kInDegree ? made->num_post * made->degree : int64_t{1} << 62;
+  }
+
+  // Whether a row can be that of a matrix that is not stored: beyond its end, a permutation need not
+  // come to an end.
+  bool can_be_made(int64_t first, int64_t last) const {
+    if (format != kProcedural || made->kind == Procedural::kDistance) return true;
+    return ordered(first, last, most_made()) && last - first <= shape[1];
+  }
+
+  __attribute__((cold, noinline)) void lost(const char* list, int64_t at, int64_t first, int64_t last,
+                                            int64_t most) const {
+    reach.fault->report("rows[%d].%s: got %" PRId64 " and then %" PRId64 " at position %" PRId64
+                        ", expected offsets that do not decrease, from 0 to %" PRId64
+                        ", for rows no longer than they say.",
+                        reach.projection, list, first, last, at + 1, most);
   }
 
   // A piece for each block of places of the row.
   template <class F>
   void generated(int64_t source, int64_t first, int64_t last, F f) const {
+    if (first < last && !reach.spans(origin, fan_out())) return;
     int32_t to[kRowBlock];
     T factor[kRowBlock];
     const int64_t begin = row_begin(source);
@@ -145,11 +206,11 @@ struct Projection {
       int64_t held = 0;
       for (int64_t s = 0; s < count; ++s) {
         const int64_t here = to[s] - held_from;
-        to[held] = static_cast<int32_t>(origin + here);
+        to[held] = static_cast<int32_t>(here);
         if (made->table) factor[held] = factor[s];
         held += here >= 0 && here < fan_out();
       }
-      f(held, Listed<int32_t>{to, 0}, int64_t{0}, made->table ? factor : kNone);
+      f(held, Listed<int32_t>{to, origin, 0, &reach}, int64_t{0}, made->table ? factor : kNone);
     }
   }
 
@@ -168,6 +229,7 @@ struct Projection {
         const int64_t left = x + n[kPadX] - dx, out_x = left / n[kStrideX];
         if (left < 0 || left % n[kStrideX] || out_x >= n[kOutWidth]) continue;
         const int64_t to = origin + (out_y * n[kOutWidth] + out_x) * n[kOut];
+        if (!reach.spans(to, n[kOut])) return;
         f(n[kOut], Counted{to}, ((dy * n[kKernelWidth] + dx) * n[kIn] + channel) * n[kOut], kNone);
       }
     }
@@ -208,10 +270,12 @@ void projections(const std::vector<Operand>& args, size_t w, size_t rows, Number
     p.shape = f + 2;
     if (p.format == kRows) {
       p.source_ptr = batch.at<int32_t>(*row++);
+      p.num_groups = batch.length(*row);
       p.group_delay = batch.at<int32_t>(*row++);
       p.wide = !batch.is_vector(*row);
       p.group_ptr = batch.at<int32_t>(*row++);
       p.narrow = row->item == sizeof(uint16_t);
+      p.num_synapses = batch.length(*row);
       p.target = batch.at_bytes(*row++);
       p.origin = p.shape[0];
     } else {
@@ -246,22 +310,17 @@ std::vector<Projection<T>> projections(const std::vector<Operand>& args, size_t 
 }
 
 // Adds what a spike does through a piece of a row to the accumulators.
-template <class T, class Targets>
-inline __attribute__((always_inline)) void add_each(T* __restrict sum, int64_t count, Targets to,
-                                                    const T* __restrict weight, int64_t stride,
-                                                    T spike) {
+template <class T, class Index>
+inline __attribute__((always_inline)) void add_piece(T* __restrict sum, int64_t count, Listed<Index> to,
+                                                     const T* __restrict weight, int64_t stride,
+                                                     T spike) {
+  T* const own = from_origin(sum, to.origin);
   if (stride == 0) {
     const T amount = weight[0] * spike;
-    for (int64_t s = 0; s < count; ++s) sum[to[s]] += amount;
+    for_each_target(count, to, [&](int64_t, int64_t k) { own[k] += amount; });
   } else {
-    for (int64_t s = 0; s < count; ++s) sum[to[s]] += weight[s] * spike;
+    for_each_target(count, to, [&](int64_t s, int64_t k) { own[k] += weight[s] * spike; });
   }
-}
-
-template <class T, class Index>
-inline void add_piece(T* sum, int64_t count, Listed<Index> to, const T* weight, int64_t stride,
-                      T spike) {
-  add_each(sum, count, to, weight, stride, spike);
 }
 
 // Targets side by side are added in vectors, for which the compiler needs a width to choose.
@@ -275,7 +334,10 @@ inline void add_synapses(T* sum, const Projection<T>& p, int64_t source, int64_t
                          int64_t last, T spike) {
   p.for_each_piece(source, first, last, [&](int64_t count, auto to, int64_t k, const T* factor) {
     if (!factor) return add_piece(sum, count, to, p.weight + k * p.stride, p.stride, spike);
-    for (int64_t s = 0; s < count; ++s) sum[to[s]] += p.weight[0] * factor[s] * spike;
+    T* const own = from_origin(sum, to.origin);
+    for_each_target(count, to, [&](int64_t s, int64_t k) {
+      own[k] += p.weight[0] * factor[s] * spike;
+    });
   });
 }
 

@@ -210,7 +210,8 @@ def check_delivery(op, pending, spikes, rows, weights, index, layout, tables) ->
             expected = f"{size}, the neurons of population {layout.sources[j]}"
             refuse(f"{op}: rows[{j}]", f"{row.num_sources} sources", expected)
         mend = "A weight is one number, or one for each synapse in the order of the rows."
-        shape = () if jnp.shape(weight) == () else (row.num_weights,)
+        one = jnp.shape(weight) == () or isinstance(row, ProceduralRows)
+        shape = () if one else (row.num_weights,)
         check_array(f"{op}: weights[{j}]", weight, dtype, shape, mend)
         if isinstance(row, ProceduralRows):
             cells = _QUANTILES if any(np.shape(row.table)[:1]) else 0

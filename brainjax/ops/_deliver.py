@@ -157,6 +157,9 @@ def deliver(
     }
     if isinstance(pending, Ring):
         live = live or tuple(jnp.ones(x.shape, bool) for x in spikes)
+        check_number("deliver: live", live, len(spikes), "source population")
+        for p, (of, x) in enumerate(zip(live, spikes, strict=True)):
+            check_array(f"deliver: live[{p}]", of, bool, x.shape)
         args = align_varying(pending.slots, head, *live, *spikes, *slack, *weights, *flat(rows))
         slots, due, *handed_on = deliver_ring_p.bind(*args, **how)
         return pending._replace(slots=slots), due, tuple(handed_on)
