@@ -1,8 +1,9 @@
 // Indices and offsets that lead out of an array are found where they are followed, and not followed.
 //
 // Python sees the contents of concrete arrays alone (brainjax/ops/_check_rows.py); a network that is
-// an argument of a compiled function is known here. Offsets are compared once a group, listed targets
-// one by one, beside the addition: that is free where four of them stand side by side.
+// an argument of a compiled function is known here. Offsets are compared once a group. Listed targets
+// are compared one by one beside an addition, where several stand side by side, and in vectors before
+// the sums of a row: each is the quicker there.
 
 #pragma once
 
@@ -149,8 +150,8 @@ struct Listed {
   void lost(int64_t s) const { reach->lost(target, at, s); }
 };
 
-// Whether those of them lie within that are counted from before the first accumulator there is: apart,
-// since few are, and the loop below is to keep its registers.
+// Of few projections are targets counted from before the first accumulator they may reach. These are
+// compared apart, so that one comparison does for the others.
 template <class Index>
 __attribute__((noinline)) bool hold_apart(const Reach& reach, const Index* target, int64_t count,
                                           int64_t at) {
@@ -164,8 +165,7 @@ struct Counted {
   int64_t operator[](int64_t s) const { return s; }
 };
 
-// Calls f(s, targets[s]) for the synapses of a piece in order, as far as they lie within. Few targets
-// are counted from before the first accumulator there is, so one comparison does, beside the work.
+// Calls f(s, targets[s]) for the synapses of a piece in order, as far as they lie within.
 template <class Index, class F>
 inline __attribute__((always_inline)) void for_each_target(int64_t count, Listed<Index> to, F f) {
   if (to.reach->low && !hold_apart(*to.reach, to.target, count, to.at)) return;
@@ -173,15 +173,8 @@ inline __attribute__((always_inline)) void for_each_target(int64_t count, Listed
   const auto holds = [&](int64_t s) {
     return __builtin_expect(static_cast<uint32_t>(to.target[s]) < high, 1);
   };
-  int64_t s = 0;
-  for (; s + 4 <= count; s += 4) {
-#pragma GCC unroll 4
-    for (int lane = 0; lane < 4; ++lane) {
-      if (!holds(s + lane)) return to.lost(s + lane);
-      f(s + lane, to[s + lane]);
-    }
-  }
-  for (; s < count; ++s) {
+#pragma GCC unroll 8
+  for (int64_t s = 0; s < count; ++s) {
     if (!holds(s)) return to.lost(s);
     f(s, to[s]);
   }

@@ -36,7 +36,7 @@ inline void fetch(Counted, int64_t) {}
 // How many synapses ahead memory is fetched: behind a row lies that of the next source.
 constexpr int64_t kAhead = 256;
 template <class T>
-constexpr int64_t kLine = 64 / sizeof(T);  // numbers in a line of the cache
+constexpr int64_t kPerLine = 64 / sizeof(T);  // numbers in a line of the cache
 
 // A sum of products as four sums, since an addition waits for the one before it. Which product goes
 // into which sum is part of the result: it depends on the row, never on the machine.
@@ -53,7 +53,7 @@ struct Dot {
     T a = sum[0], b = sum[1], c = sum[2], d = sum[3];
     int64_t s = 0;
     for (; s + 4 <= count; s += 4) {
-      if (s % kLine<T> == 0) {
+      if (s % kPerLine<T> == 0) {
         w.fetch(s + kAhead);
         fetch(to, s + kAhead);
       }
@@ -70,7 +70,7 @@ struct Dot {
 };
 
 // Calls f(row, bar, count, targets, k, factor) for the pieces of all rows of a source: those of
-// `for_each_piece`, with the currents `bar` of the step in which they land.
+// `for_each_piece`, with the currents `bar` of the step in which they land. All targets lie within.
 template <class T, class F>
 inline __attribute__((always_inline)) void for_each_landing(
     int64_t source, const Slots<T>& slots, const std::vector<Projection<T>>& all,

@@ -1,6 +1,7 @@
 """Indices and offsets that lead out of their arrays are refused before native code follows them.
 
 Contents can be read only where arrays are concrete: outside of transformations, or closed over.
+Native code on the CPU compares those of traced arrays when it follows them (`csrc/bounds.h`).
 Arrays of JAX do not change, so what was found good is not read again.
 """
 
@@ -177,7 +178,8 @@ def check_rows(rows: Sequence[Connections], layout: Any, *, what: str = "rows") 
     """Refuse connections that a delivery op could not read: for those that are made by hand.
 
     `deliver`, `as_ring` and `group_tables` do so themselves wherever arrays are concrete. Within a
-    transformation contents are unknown: check them before.
+    transformation contents are unknown: check them before. Native code on the CPU ends a run with
+    an error where they lead out of an array; delays and orders that are wrong it does not notice.
 
     **Arguments:**
 

@@ -141,6 +141,8 @@ def deliver(
       does.
     - `ValueError` and `TypeError` for operands that do not fit each other or `layout`, and, where
       arrays are concrete, for rows, tables and a history that lead out of bounds (`check_rows`).
+    - `ValueError` or `jax.errors.JaxRuntimeError` while it runs natively on the CPU, where arrays
+      that were traced lead out of bounds.
     """
     check_impl(impl)
     check_delivery("deliver", pending, spikes, rows, weights, index, layout, tables)
