@@ -60,7 +60,7 @@ asan: .venv/.dev ## Test the native library under AddressSanitizer and UBSan
 	  $(BIN)/pytest -q -p no:cacheprovider tests/ops/test_fuzz.py tests/ops/test_formats.py \
 	  tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
 	  tests/ops/test_deliver_derivatives.py tests/ops/test_log.py tests/ops/test_map_native.py \
-	  tests/ops/test_loop.py tests/network/test_loop.py $(ARGS) \
+	  tests/ops/test_loop.py tests/network/test_loop.py tests/bad_input/test_traced.py $(ARGS) \
 	  -k "not [jax and not without_jit and not a_primitive_is and not right_to_the_last and not swept and not coba"
 
 # The kernels for GPUs, made by a C++ compiler of loops over threads and blocks: with blocks of few
