@@ -59,43 +59,50 @@ struct Group {
   T spike;
 };
 
-// A spike that is due somewhere: that of a neuron, some delay ago.
+// The groups of a port, in order: the first `count` of them. Memory that was needed once stays.
 template <class T>
-struct Due {
-  int32_t source;
-  T spike;
-  const int32_t* cell;  // where its groups begin, by projection of its population; null without a table
+struct Found {
+  std::vector<Group<T>> groups;
+  size_t count = 0, most = 0;
 };
 
-// The due spikes of one population and one delay.
-struct Segment {
-  size_t population, first, last;
-  int64_t delay;
+// What is due over a range of delays, by port.
+template <class T>
+struct Collected {
+  std::vector<Found<T>> of_port;
+  int64_t events = 0;
+
+  void clear(size_t ports) {
+    if (of_port.size() < ports) of_port.resize(ports);
+    for (Found<T>& found : of_port) found.count = found.most = 0;
+    events = 0;
+  }
+  void make_room() {
+    for (Found<T>& found : of_port) {
+      // One more than there can be: what is empty is written too, and then written over.
+      if (found.groups.size() <= found.most) found.groups.resize(found.most + 1);
+    }
+  }
+  void push(int64_t port, const Group<T>& group) {
+    Found<T>& found = of_port[port];
+    found.groups[found.count] = group;
+    found.count += group.first != group.last;
+    events += group.last - group.first;
+  }
 };
 
-// The accumulators of a port, which no other port adds to, and what is due there.
+// The accumulators of a port, which no other port adds to.
 template <class T>
 struct Port {
   T* sum;
   int64_t begin, size;  // the first of them, among those of the network
-  std::vector<std::vector<std::pair<int, int>>> from;  // by population: (projection, which of its)
-  std::vector<Group<T>> groups;  // the first `count` of these; memory that was needed once stays
-  size_t count = 0;
-  int64_t events = 0;
-
-  void make_room(size_t more) {
-    if (groups.size() < count + more) groups.resize(2 * (count + more));
-  }
-  void push(const Group<T>& group) {
-    make_room(1);
-    groups[count++] = group;
-  }
 };
 
 constexpr int64_t kLine = 64;             // bytes of a cache line
 constexpr int64_t kMostPrefetched = 1024;  // bytes of a row; the hardware sees the rest coming
 constexpr size_t kGroupsAhead = 16;
-constexpr size_t kCellsAhead = 12;
+constexpr int64_t kSpikeCost = 64;  // synapses that take as long as to look up what a spike is due
+constexpr int64_t kParts = 16;      // of the delays, when threads share them
 
 // Into the second-level cache, which takes more requests at a time than the first.
 inline void prefetch(const void* data, int64_t bytes) {
@@ -107,9 +114,10 @@ inline void prefetch(const void* data, int64_t bytes) {
   }
 }
 
-// Rows lie anywhere in gigabytes: those of later groups are on their way while one is added.
+// Rows lie anywhere in gigabytes: those of later groups are on their way while one is added. Returns how
+// many were: all, unless one is none of its row.
 template <class T>
-void add_groups(T* sum, const Group<T>* groups, size_t count, const std::vector<Projection<T>>& all) {
+size_t add_groups(T* sum, const Group<T>* groups, size_t count, const std::vector<Projection<T>>& all) {
   const auto fetch = [&](size_t k) {
     const Group<T>& g = groups[k];
     const Projection<T>& row = all[g.projection];
@@ -121,16 +129,29 @@ void add_groups(T* sum, const Group<T>* groups, size_t count, const std::vector<
   for (size_t k = 0; k < count; ++k) {
     if (k + kGroupsAhead < count) fetch(k + kGroupsAhead);
     const Group<T>& g = groups[k];
-    add_synapses(sum, all[g.projection], g.source, g.first, g.last, g.spike);
+    const Projection<T>& row = all[g.projection];
+    if (!row.holds(g.source, g.first, g.last)) return k;
+    add_synapses(sum, row, g.source, g.first, g.last, g.spike);
   }
+  return count;
 }
 
-// Brings to the cache what `find_due` reads of a slot.
+// Brings to the cache what `collect` reads of a slot: first the spikes, then their cells.
 template <class T>
 void fetch_spikes(const Held<T>& held, int64_t slot) {
   const int64_t count = held.count[slot];
   prefetch(held.neuron + slot * held.size, count * sizeof(int32_t));
   prefetch(held.value + slot * held.size, count * sizeof(T));
+}
+
+template <class T>
+void fetch_cells(const Held<T>& held, int64_t slot, int64_t delay, const Table& table) {
+  if (!table.reaches(delay)) return;
+  const int32_t* neuron = held.neuron + slot * held.size;
+  for (int64_t k = 0; k < held.count[slot]; ++k) {
+    if (!held.has(neuron[k])) return;  // `collect` says so
+    prefetch(table.cell(neuron[k], delay), 2 * table.width * sizeof(int32_t));
+  }
 }
 
 // What is fixed of a delivery when it is compiled.
@@ -147,16 +168,16 @@ template <class T>
 struct Delivery {
   int64_t now, num_slots;  // the slot of this step
   int64_t parallel_from;
-  int64_t events = 0;  // of the step before
   const int32_t* head;
+  Numbers of_projection;  // the port of each
+  std::vector<std::vector<int>> of_population;
   std::vector<Projection<T>> all;
   std::vector<Held<T>> held;
   std::vector<const T*> spikes;
   std::vector<Table> tables;
   std::vector<Port<T>> ports;
+  std::vector<Collected<T>> parts;
   std::vector<size_t> busiest;
-  std::vector<Due<T>> due;
-  std::vector<Segment> segments;
   Fault fault;
 
   // Where everything lies for the example that `batch` is at.
@@ -166,6 +187,8 @@ struct Delivery {
     const size_t w_at = x_at + n, tables_at = w_at + fixed.sources.size();
     num_slots = fixed.num_slots;
     parallel_from = fixed.parallel_from;
+    of_projection = fixed.ports;
+    by_population(fixed.sources, of_population);
     head = batch.at<int32_t>(args[0]);
     projections(args, w_at, tables_at + 2 * n, fixed.formats, batch, all);
     held.resize(n);
@@ -177,23 +200,13 @@ struct Delivery {
       spikes[p] = batch.at<T>(args[x_at + p]);
       tables[p] = table(args[tables_at + 2 * p], args[tables_at + 2 * p + 1], batch);
     }
-    ports.resize(fixed.num_ports());
-    busiest.resize(ports.size());
-    std::iota(busiest.begin(), busiest.end(), 0);
+    ports.clear();
     int64_t begin = 0;
-    for (size_t k = 0; k < ports.size(); begin += fixed.sizes[k++]) {
-      Port<T>& port = ports[k];
-      port.sum = batch.at<T>(rets[3 * n + k]);
-      port.begin = begin;
-      port.size = fixed.sizes[k];
-      port.from.resize(n);
-      for (auto& projections : port.from) projections.clear();
+    for (size_t k = 0; k < fixed.sizes.size(); begin += fixed.sizes[k++]) {
+      ports.push_back({batch.at<T>(rets[3 * n + k]), begin, fixed.sizes[k]});
     }
-    std::vector<int> of_population(n);
     for (size_t j = 0; j < all.size(); ++j) {
-      const size_t p = fixed.sources[j];
-      Port<T>& port = ports[fixed.ports[j]];
-      port.from[p].emplace_back(static_cast<int>(j), of_population[p]++);
+      const Port<T>& port = ports[of_projection[j]];
       all[j].confine(static_cast<int>(j), port.begin, port.begin + port.size, fault);
     }
   }
@@ -201,19 +214,8 @@ struct Delivery {
   ffi::Error step(ffi::ThreadPool& pool) {
     now = modulo(*head, num_slots);
     for (size_t p = 0; p < held.size(); ++p) remember<T>(held[p], spikes[p], slot_of(1));
-    find_due();
-    const auto work = [&](int64_t i) { add(ports[busiest[i]]); };
-    const int64_t count = static_cast<int64_t>(ports.size());
-    if (events < parallel_from) {
-      for (int64_t i = 0; i < count; ++i) work(i);
-    } else {
-      share(pool, count, work);
-    }
-    // Which port a thread begins with changes no bit: each is added by one, in one order.
-    std::sort(busiest.begin(), busiest.end(),
-              [&](size_t a, size_t b) { return ports[a].events > ports[b].events; });
-    events = 0;
-    for (const Port<T>& port : ports) events += port.events;
+    collect_all(pool);
+    add_all(pool);
     return fault.take();
   }
 
@@ -223,94 +225,126 @@ struct Delivery {
     return now >= delay ? now - delay : now - delay + num_slots;
   }
 
-  // The spikes that are due, those of the longest delay first, then by population.
-  void find_due() {
-    due.clear();
-    segments.clear();
-    for (int64_t delay = num_slots; delay > 0; --delay) {
+  // Collects what is due of the spikes of a population that were `delay` steps ago, in order. Of the
+  // groups of a cell many may be empty, in no order: no branch asks.
+  void collect(size_t population, int64_t delay, Collected<T>& out) {
+    const Table& table = tables[population];
+    if (table.begin && !table.reaches(delay)) return;
+    const Held<T>& h = held[population];
+    const std::vector<int>& projections = of_population[population];
+    const int64_t slot = slot_of(delay), count = h.count[slot];
+    const int32_t* neuron = h.neuron + slot * h.size;
+    const T* value = h.value + slot * h.size;
+    for (int64_t k = 0; k < count; ++k) {
+      const int32_t source = neuron[k];
+      if (!h.has(source)) {
+        return fault.report("pending.neuron[%zu]: got %d in slot %" PRId64
+                            ", expected at least 0 and below %" PRId64 ".",
+                            population, source, slot, h.size);
+      }
+      const auto push = [&](int j, int64_t first, int64_t last) {
+        out.push(of_projection[j], {first, last, source, j, value[k]});
+      };
+      if (!table.begin) {
+        for (int j : projections) {
+          all[j].with_group(source, delay,
+                            [&](int64_t, int64_t first, int64_t last) { push(j, first, last); });
+        }
+        continue;
+      }
+      const int32_t* first = table.cell(source, delay);
+      const int32_t* last = first + table.width;  // where the next delay begins
+      for (size_t i = 0; i < projections.size(); ++i) push(projections[i], first[i], last[i]);
+    }
+  }
+
+  // Collects what is due after `from` to `to` steps, the longest first.
+  void collect_delays(int64_t from, int64_t to, Collected<T>& out) {
+    for (size_t p = 0; p < held.size(); ++p) {
+      size_t spikes = 0;
+      for (int64_t delay = from; delay >= to; --delay) spikes += held[p].count[slot_of(delay)];
+      for (int j : of_population[p]) out.of_port[of_projection[j]].most += spikes;
+    }
+    out.make_room();
+    for (size_t p = 0; p < held.size(); ++p) fetch_cells(held[p], slot_of(from), from, tables[p]);
+    for (int64_t delay = from; delay >= to; --delay) {
       for (size_t p = 0; p < held.size(); ++p) {
-        const Held<T>& h = held[p];
-        const Table& cells = tables[p];
-        if (delay > 2) fetch_spikes(h, slot_of(delay - 2));
-        if (cells.begin && !cells.reaches(delay)) continue;
-        const int64_t slot = slot_of(delay), count = h.count[slot];
-        if (count == 0) continue;
-        if (!ordered(0, count, h.size)) {
+        if (delay > to + 1) fetch_spikes(held[p], slot_of(delay - 2));
+        if (delay > to) fetch_cells(held[p], slot_of(delay - 1), delay - 1, tables[p]);
+      }
+      for (size_t p = 0; p < held.size(); ++p) collect(p, delay, out);
+    }
+  }
+
+  // Spikes under way; -1 where they are counted wrongly.
+  int64_t count_spikes() {
+    int64_t spikes = 0;
+    for (size_t p = 0; p < held.size(); ++p) {
+      for (int64_t slot = 0; slot < num_slots; ++slot) {
+        const int64_t count = held[p].count[slot];
+        if (!ordered(0, count, held[p].size)) {
           fault.report("pending.counts[%zu]: got %" PRId64 " at position %" PRId64
                        ", expected at least 0 and at most %" PRId64 ".",
-                       p, count, slot, h.size);
-          continue;
+                       p, count, slot, held[p].size);
+          return -1;
         }
-        const int32_t* neuron = h.neuron + slot * h.size;
-        const T* value = h.value + slot * h.size;
-        segments.push_back({p, due.size(), due.size(), delay});
-        for (int64_t k = 0; k < count; ++k) {
-          const int32_t source = neuron[k];
-          if (!h.has(source)) {
-            fault.report("pending.neuron[%zu]: got %d in slot %" PRId64
-                         ", expected at least 0 and below %" PRId64 ".",
-                         p, source, slot, h.size);
-            continue;
-          }
-          due.push_back({source, value[k], cells.begin ? cells.cell(source, delay) : nullptr});
-        }
-        segments.back().last = due.size();
+        spikes += count;
       }
     }
+    return spikes;
   }
 
-  // Clears a port and adds what is due there.
-  void add(Port<T>& port) {
-    std::memset(port.sum, 0, port.size * sizeof(T));
-    port.count = 0;
-    for (const Segment& s : segments) {
-      if (port.from[s.population].empty()) continue;
-      if (tables[s.population].begin && !look_up(s, port)) return;
-      if (!tables[s.population].begin) search(s, port);
-    }
-    port.events = 0;
-    for (size_t k = 0; k < port.count; ++k) port.events += port.groups[k].last - port.groups[k].first;
-    add_groups(port.sum - port.begin, port.groups.data(), port.count, all);
+  // Threads share the delays. What they find is put together in order, whoever found it.
+  void collect_all(ffi::ThreadPool& pool) {
+    const int64_t spikes = count_spikes();
+    const int64_t number = spikes * kSpikeCost < parallel_from ? 1 : std::min(num_slots, kParts);
+    parts.resize(std::max<size_t>(parts.size(), number));
+    for (Collected<T>& part : parts) part.clear(ports.size());
+    if (spikes < 0) return;
+    const auto work = [&](int64_t i) {
+      const int64_t from = num_slots - i * num_slots / number;
+      collect_delays(from, num_slots - (i + 1) * num_slots / number + 1, parts[i]);
+    };
+    if (number == 1) work(0);
+    else share(pool, number, work);
   }
 
-  // The groups of a segment in the table of its population; false if it leads out. Many may be empty: no
-  // branch asks.
-  bool look_up(const Segment& s, Port<T>& port) {
-    const auto& projections = port.from[s.population];
-    const int64_t width = tables[s.population].width;
-    port.make_room((s.last - s.first) * projections.size());
-    size_t found = port.count;
-    for (size_t k = s.first; k < s.last; ++k) {
-      if (k + kCellsAhead < due.size()) {
-        const int32_t* ahead = due[k + kCellsAhead].cell;
-        if (ahead) prefetch(ahead, 2 * width * sizeof(int32_t));
-      }
-      for (const auto& [j, at] : projections) {
-        const int32_t first = due[k].cell[at], last = due[k].cell[at + width];
-        port.groups[found] = {first, last, due[k].source, j, due[k].spike};
-        found += first != last;
-      }
+  void report(const Group<T>& g) {
+    size_t population = 0;
+    while (!std::count(of_population[population].begin(), of_population[population].end(), g.projection)) {
+      ++population;
     }
-    for (size_t k = port.count; k < found; ++k) {
-      const Group<T>& g = port.groups[k];
-      if (all[g.projection].holds(g.source, g.first, g.last)) continue;
-      fault.report("tables[%zu].begin: got %" PRId64 " and then %" PRId64
-                   " for neuron %d, expected synapses of it in rows[%d].",
-                   s.population, g.first, g.last, g.source, g.projection);
-      return false;
-    }
-    port.count = found;
-    return true;
+    fault.report("tables[%zu].begin: got %" PRId64 " and then %" PRId64
+                 " for neuron %d, expected synapses of it in rows[%d].",
+                 population, g.first, g.last, g.source, g.projection);
   }
 
-  void search(const Segment& s, Port<T>& port) const {
-    for (size_t k = s.first; k < s.last; ++k) {
-      for (const auto& [j, at] : port.from[s.population]) {
-        all[j].with_group(due[k].source, s.delay, [&](int64_t, int64_t first, int64_t last) {
-          port.push({first, last, due[k].source, j, due[k].spike});
-        });
+  // Each port is added by one thread, so neither their number nor who takes which changes a bit.
+  void add_all(ffi::ThreadPool& pool) {
+    const auto add = [&](size_t port) {
+      const Port<T>& to = ports[port];
+      std::memset(to.sum, 0, to.size * sizeof(T));
+      for (const Collected<T>& part : parts) {
+        const Found<T>& found = part.of_port[port];
+        const size_t added = add_groups(to.sum - to.begin, found.groups.data(), found.count, all);
+        if (added < found.count) return report(found.groups[added]);
       }
+    };
+    int64_t events = 0;
+    for (const Collected<T>& part : parts) events += part.events;
+    if (events < parallel_from) {
+      for (size_t port = 0; port < ports.size(); ++port) add(port);
+      return;
     }
+    const auto groups = [&](size_t port) {
+      size_t n = 0;
+      for (const Collected<T>& part : parts) n += part.of_port[port].count;
+      return n;
+    };
+    busiest.resize(ports.size());
+    std::iota(busiest.begin(), busiest.end(), 0);
+    std::sort(busiest.begin(), busiest.end(), [&](size_t a, size_t b) { return groups(a) > groups(b); });
+    share(pool, ports.size(), [&](int64_t i) { add(busiest[i]); });
   }
 };
 
