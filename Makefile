@@ -58,7 +58,7 @@ asan: .venv/.dev ## Test the native library under AddressSanitizer and UBSan
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 BRAINJAX_TEST_LIBRARY=$(CURDIR)/build/brainjax_asan.so \
 	  $(BIN)/pytest -q -p no:cacheprovider tests/ops/test_fuzz.py tests/ops/test_formats.py \
-	  tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
+	  tests/ops/test_groups.py tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
 	  tests/ops/test_deliver_derivatives.py tests/ops/test_log.py tests/ops/test_map_native.py \
 	  tests/ops/test_loop.py tests/network/test_loop.py tests/bad_input/test_traced.py $(ARGS) \
 	  -k "not [jax and not without_jit and not a_primitive_is and not right_to_the_last and not swept and not coba"
@@ -76,7 +76,7 @@ emulated: .venv/.dev ## Test the CUDA kernels without a GPU, under AddressSaniti
 	  ASAN_OPTIONS=detect_leaks=0 \
 	  BRAINJAX_TEST_EMULATED=$(CURDIR)/build/brainjax_emulated.so \
 	  $(BIN)/pytest -q -p no:cacheprovider tests/ops/test_fuzz.py tests/ops/test_formats.py \
-	  tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
+	  tests/ops/test_groups.py tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
 	  tests/ops/test_deliver_derivatives.py tests/network/test_procedural.py tests/gpu $(ARGS) \
 	  -m "not slow" -k "not [jax and not without_jit and not change_no_bit"; \
 	done

@@ -99,14 +99,15 @@ BRAINJAX_EVERY_WIDTH void skip(int32_t own, int64_t count, int32_t* target) {
   for (int64_t j = 0; j < count; ++j) target[j] += target[j] >= own;
 }
 
-// The positions first..first + count of the mask that are connected, with their targets.
-int64_t connect(const Procedural& p, int64_t source, int64_t first, int64_t count,
-                const uint32_t* word, uint32_t* position, int32_t* target) {
-  const auto* threshold = static_cast<const uint32_t*>(p.where) + first;
+// Which of these positions of the mask are connected, with their targets.
+int64_t connect(const Procedural& p, int64_t source, int64_t count, const uint32_t* word,
+                uint32_t* position, int32_t* target) {
+  const auto* threshold = static_cast<const uint32_t*>(p.where);
   int64_t accepted = 0, kept = 0;
   for (int64_t j = 0; j < count; ++j) {
-    position[accepted] = static_cast<uint32_t>(first + j);
-    accepted += word[j] >> 1 < threshold[j];
+    const uint32_t at = position[j];
+    position[accepted] = at;
+    accepted += word[j] >> 1 < threshold[at];
   }
   const int64_t width = 2 * p.rx + 1, middle = p.hollow ? p.ry * width + p.rx : -1;
   const int64_t own_y = source / p.nx, own_x = source % p.nx;
@@ -165,8 +166,12 @@ int64_t procedural_row(const Procedural& p, int64_t source, int64_t first, int64
       break;
     }
     default:
+      if (p.grouped) {
+        permute(p.permutation, p.positions, row, static_cast<uint64_t>(first), count, a, b);
+        join(p.permutation.bits, count, a, b, reinterpret_cast<int32_t*>(position));
+      }
       words_of(p.targets[0], p.targets[1], row, count, position, a);
-      count = connect(p, source, first, count, a, position, target);
+      count = connect(p, source, count, a, position, target);
   }
   if (p.hollow && p.kind != Procedural::kDistance) skip(static_cast<int32_t>(source), count, target);
   if (p.table) {

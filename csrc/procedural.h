@@ -16,9 +16,11 @@ constexpr int64_t kRowBlock = 512;  // positions worked on at a time: some KiB, 
 struct Procedural {
   enum Kind : int64_t { kWithReplacement, kWithoutReplacement, kInDegree, kDistance };
 
+  static constexpr int kNumbers = 11;
+
   // Arguments:
   // - numbers: `Procedural.numbers()` of ops/_procedural.py: kind, num_pre, num_post, hollow, degree,
-  //   rows and columns of the grid, reach along either, periodic.
+  //   rows and columns of the grid, reach along either, periodic, grouped.
   // - words: the two words of the key.
   // - where: the beginnings of rows, int64[num_pre + 1]; for `kDistance` the thresholds,
   //   uint32[(2 ry + 1) (2 rx + 1)].
@@ -27,12 +29,15 @@ struct Procedural {
                              const void* table)
       : kind(numbers[0]), num_pre(numbers[1]), num_post(numbers[2]), hollow(numbers[3]),
         degree(numbers[4]), ny(numbers[5]), nx(numbers[6]), ry(numbers[7]), rx(numbers[8]),
-        periodic(numbers[9]), where(where), table(table), targets{kForTargets, 0},
-        factors{kForFactors, 0},
-        permutation(kind == kInDegree ? num_post * degree : num_post - hollow), reciprocal(0),
-        shift(0) {
+        periodic(numbers[9]), grouped(numbers[10]), where(where), table(table),
+        targets{kForTargets, 0}, factors{kForFactors, 0}, positions{kForPositions, 0},
+        permutation(kind == kInDegree   ? num_post * degree
+                    : kind == kDistance ? mask()
+                                        : num_post - hollow),
+        reciprocal(0), shift(0) {
     threefry(words[0], words[1], targets[0], targets[1]);
     threefry(words[0], words[1], factors[0], factors[1]);
+    threefry(words[0], words[1], positions[0], positions[1]);
     if (degree > 0) {
       shift = bit_length(static_cast<uint64_t>(degree - 1));
       const auto power = static_cast<unsigned __int128>(1) << (62 + shift);
@@ -40,26 +45,29 @@ struct Procedural {
     }
   }
 
-  // The number of positions in the row of `source`.
+  // The number of positions in the mask of `kDistance`.
+  BRAINJAX_INLINE int64_t mask() const { return (2 * ry + 1) * (2 * rx + 1); }
+
+  // The number of places in the row of `source`.
   int64_t length(int64_t source) const {
-    if (kind == kDistance) return (2 * ry + 1) * (2 * rx + 1);
+    if (kind == kDistance) return mask();
     const auto* row_ptr = static_cast<const int64_t*>(where);
     return row_ptr[source + 1] - row_ptr[source];
   }
 
-  int64_t kind, num_pre, num_post, hollow, degree, ny, nx, ry, rx, periodic;
+  int64_t kind, num_pre, num_post, hollow, degree, ny, nx, ry, rx, periodic, grouped;
   const void* where;
   const void* table;
-  uint32_t targets[2], factors[2];  // the keys of the two purposes
+  uint32_t targets[2], factors[2], positions[2];  // the keys of the purposes
   Permutation permutation;
   uint64_t reciprocal;  // of `degree`, which makes a division a product
   int shift;
 };
 
-// Writes targets and factors of the positions first..first + count of the row of `source`, in this
-// order; positions of `kDistance` that hold no synapse are left out. How many were written.
+// Writes targets and factors of the places first..first + count of the row of `source`, in this
+// order; places of `kDistance` that hold no synapse are left out. How many were written.
 //
-// There must be room for `count` of each, `count` is at most `kRowBlock`, and the positions are
+// There must be room for `count` of each, `count` is at most `kRowBlock`, and the places are
 // within the row. Without a table `factor` is not touched. Defined for float and double.
 template <class T>
 int64_t procedural_row(const Procedural& p, int64_t source, int64_t first, int64_t count,

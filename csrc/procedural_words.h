@@ -17,7 +17,7 @@ namespace brainjax {
 
 constexpr int kMaxRounds = 32;
 constexpr int kCellsLog2 = 3, kOctaves = 31, kCells = 2 * kOctaves << kCellsLog2;
-constexpr uint32_t kForTargets = 1, kForFactors = 2;
+constexpr uint32_t kForTargets = 1, kForFactors = 2, kForPositions = 3;
 
 // ---- words -----------------------------------------------------------------------------------
 

@@ -24,18 +24,25 @@ namespace brainjax {
 // As `format` of the formats in Python says; the first number of a format's attributes.
 enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution, kProcedural };
 
+// Whether groups are listed, so that synapses may have delays of their own; of a format and what is
+// fixed of it. The last number of a procedural one says so.
+inline bool has_groups(const int64_t* format) {
+  return format[0] == kRows || (format[0] == kProcedural && format[2 + Procedural::kNumbers]);
+}
+
 template <class T>
 struct Projection {
   Format format;
   const int64_t* shape;  // what is fixed when compiled
-  // Rows: by source and, within a source, by delay (ascending).
+  // Rows, and procedural with delays of their own: by source and, within a source, by delay
+  // (ascending). Null where all have one delay.
   const int32_t *source_ptr = nullptr, *group_delay = nullptr, *group_ptr = nullptr;
   bool wide = false;  // group_ptr holds 64-bit numbers
   int64_t num_groups = 0, num_synapses = 0;
   // Rows and fixed fan-out: numbers of 16 or 32 bits, counted from the origin.
   const void* target = nullptr;
   bool narrow = false;
-  int64_t delay = 0;   // all but rows: the one there is
+  int64_t delay = 0;   // without groups: the one there is
   int64_t origin = 0;  // the accumulator that targets are counted from
   // Procedural: of the targets only those from here on, fan_out() many.
   int64_t held_from = 0;
@@ -57,7 +64,7 @@ struct Projection {
   }
   // How many synapses a source has, where all have as many.
   int64_t fan_out() const { return shape[0]; }
-  // Where the synapses of a source begin, where there is one delay.
+  // Where the places of a source begin; not of rows.
   int64_t row_begin(int64_t source) const {
     if (format != kProcedural) return source * fan_out();
     return made->kind == Procedural::kDistance ? source * shape[1]
@@ -78,16 +85,21 @@ struct Projection {
     return begin <= first && first <= last && last <= end && can_be_made(begin, end);
   }
 
+  // The most that `last` may be there.
+  int64_t last_of(int64_t source) const {
+    return format == kRows ? num_synapses : row_begin(source + 1);
+  }
+
   // Calls f(delay, first, last) for each group of a source, by delay. `kCompared`: only if all its
   // targets lie within, so that f need not compare those that are stored.
   template <bool kCompared = false, class F>
   void for_each_group(int64_t source, F f) const {
-    if (format != kRows) return with_row<kCompared>(source, f);
+    if (!source_ptr) return with_row<kCompared>(source, f);
     const auto [low, high] = groups_of(source);
     int64_t first = group_begin(low);
     const int64_t end = group_begin(high);
-    if (!ordered(first, end, num_synapses)) return lost("group_ptr", low, first, end, num_synapses);
-    if (kCompared && !targets_hold(first, end)) return;
+    if (!holds(source, first, end)) return lost("group_ptr", low, first, end, last_of(source));
+    if (kCompared && format == kRows && !targets_hold(first, end)) return;
     for (int64_t g = low; g < high; ++g) {
       const int64_t last = group_begin(g + 1);
       if (last < first || last > end) return lost("group_ptr", g, first, last, end);
@@ -99,7 +111,7 @@ struct Projection {
   // Calls f(delay, first, last) if the source has synapses of this delay.
   template <class F>
   void with_group(int64_t source, int64_t due, F f) const {
-    if (format != kRows) {
+    if (!source_ptr) {
       if (due == delay) with_row<false>(source, f);
       return;
     }
@@ -113,7 +125,7 @@ struct Projection {
     }
     if (low >= stop || group_delay[low] != due) return;
     const int64_t first = group_begin(low), last = group_begin(low + 1);
-    if (!ordered(first, last, num_synapses)) return lost("group_ptr", low, first, last, num_synapses);
+    if (!holds(source, first, last)) return lost("group_ptr", low, first, last, last_of(source));
     f(due, first, last);
   }
 
@@ -268,18 +280,21 @@ void projections(const std::vector<Operand>& args, size_t w, size_t rows, Number
     Projection<T> p;
     p.format = static_cast<Format>(f[1]);
     p.shape = f + 2;
-    if (p.format == kRows) {
+    if (has_groups(f + 1)) {
       p.source_ptr = batch.at<int32_t>(*row++);
       p.num_groups = batch.length(*row);
       p.group_delay = batch.at<int32_t>(*row++);
       p.wide = !batch.is_vector(*row);
       p.group_ptr = batch.at<int32_t>(*row++);
+    } else {
+      p.delay = *batch.at<int32_t>(*row++);
+    }
+    if (p.format == kRows) {
       p.narrow = row->item == sizeof(uint16_t);
       p.num_synapses = batch.length(*row);
       p.target = batch.at_bytes(*row++);
       p.origin = p.shape[0];
     } else {
-      p.delay = *batch.at<int32_t>(*row++);
       if (p.format == kFixedFanOut) {
         p.narrow = row->item == sizeof(uint16_t);
         p.target = batch.at_bytes(*row++);

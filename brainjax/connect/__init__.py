@@ -21,3 +21,4 @@ from ._rules import AllToAll as AllToAll
 from ._rules import FixedProbability as FixedProbability
 from ._rules import OneToOne as OneToOne
 from ._rules import Rule as Rule
+from ._split_counts import split_counts as split_counts

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int32, Int64, UInt32
 from ..core._errors import explain
 from ..core._host_random import HostStream
 from ..ops._native import native_library
-from ..ops._procedural import Procedural, factors, targets
+from ..ops._procedural import Procedural, factors, positions, targets
 from ._pairs import Indices
 
 _BLOCK = 1 << 20  # positions worked on at a time
@@ -135,9 +135,8 @@ def rows(
     row_ptr = matrix.row_ptr[begin : end + 1]
     lengths = np.diff(row_ptr)
     pre = np.repeat(np.arange(begin, end, dtype=np.int32), lengths)
-    position = (np.arange(pre.size) - np.repeat(row_ptr[:-1] - row_ptr[0], lengths)).astype(
-        np.int32
-    )
+    place = (np.arange(pre.size) - np.repeat(row_ptr[:-1] - row_ptr[0], lengths)).astype(np.int32)
+    position = positions(matrix.shape, matrix.words, pre, place)
     post, valid = targets(matrix.shape, matrix.words, matrix.where, pre, position)
     pre, post, position = pre[valid], post[valid], position[valid]
     return pre, post, None if table is None else factors(matrix.words, table, pre, position)

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64
 from ..core._host_random import HostStream
 from ._pairs import distinct
 
+_CELLS = 1 << 19  # of distribution functions, worked on at a time: fewer than 2^14 functions
 _NEGLIGIBLE = 1e-30  # of the probability of the mode; the resolution of a draw is 1e-16
 
 _Ratio: TypeAlias = Callable[[Int64[np.ndarray, "_"]], Float64[np.ndarray, "_"]]
@@ -19,18 +20,51 @@ _Ratio: TypeAlias = Callable[[Int64[np.ndarray, "_"]], Float64[np.ndarray, "_"]]
 
 def binomial_counts(stream: HostStream, n: int, trials: int, p: float) -> Int64[np.ndarray, "n"]:
     """`n` independent binomial numbers of `trials` trials with probability `p`: `int64[n]`."""
-    if p == 0 or trials == 0:
-        return np.zeros(n, np.int64)
-    if p == 1:
-        return np.full(n, trials)
+    return binomial_numbers(stream.uniform(n), np.full(n, trials), p)
+
+
+def binomial_numbers(
+    uniform: Float64[np.ndarray, "n"], trials: Int64[np.ndarray, "n"], p: float
+) -> Int64[np.ndarray, "n"]:
+    """Binomial numbers of these `trials` with probability `p`, by inversion at `uniform`.
+
+    Probabilities are right to 2^-38. What lies so far from the mode that numbers of 53 bits cannot
+    tell it has none: by Bernstein's inequality a binomial number of variance v exceeds its mean by
+    t with a probability of at most exp(-t^2 / (2 v + 2 t / 3)), which for t = 26 + 9 sqrt(v) is
+    less than 2^-53.
+    """
+    if p in (0, 1) or not trials.size:
+        return trials * int(p)
+    uniform = np.minimum(uniform, 1 - 2.0**-38)  # so that none is rounded up to the next row
+    numbers, some = np.empty_like(trials), np.unique(trials)
+    reach = int(27 + 9 * (float(some[-1]) * p * (1 - p)) ** 0.5)
+    width, begin = 2 * reach + 1, 0
+    while begin < some.size:
+        n = some[begin : begin + max(_CELLS // width, 1)]
+        begin += n.size
+        here = slice(None) if n.size == some.size else (trials >= n[0]) & (trials <= n[-1])
+        mode = np.minimum(((n + 1) * p).astype(np.int64), n)
+        law = _distribution_functions(n[:, None], mode[:, None], reach, p)
+        row = np.searchsorted(n, trials[here])
+        # One behind the other they are a rising sequence, in which all are looked up at once.
+        law += np.arange(n.size)[:, None]
+        at = np.searchsorted(law.reshape(-1), uniform[here] + row, side="right") - row * width
+        low, high = np.maximum(mode - reach, 0), np.minimum(mode + reach, n)
+        numbers[here] = np.clip(at + mode[row] - reach, low[row], high[row])
+    return numbers
+
+
+def _distribution_functions(n, mode, reach: int, p: float) -> Float64[np.ndarray, "n width"]:
+    """Of binomial numbers of `n` trials, at the numbers from `mode - reach` to `mode + reach`."""
     odds = p / (1 - p)
-    return _inverted(
-        stream,
-        n,
-        min(int((trials + 1) * p), trials),
-        lambda k: (trials - k) / (k + 1) * odds,
-        lambda k: k / (trials - k + 1) / odds,
-    )
+    step = np.arange(reach)
+    up, down = mode + step, mode - step
+    # Beyond 0 and n a factor is 0, and so is what follows.
+    above = np.cumprod(np.maximum(n - up, 0) / (up + 1) * odds, axis=1)
+    below = np.cumprod(np.maximum(down, 0) / np.maximum(n - down + 1, 1) / odds, axis=1)
+    law = np.concatenate([below[:, ::-1], np.ones_like(above[:, :1]), above], axis=1)
+    law = np.cumsum(law, axis=1)
+    return law / law[:, -1:]
 
 
 def multinomial_counts(stream: HostStream, n: int, total: int) -> Int64[np.ndarray, "n"]:

@@ -175,13 +175,16 @@ def edges_of(connections: Connections, offset: int) -> tuple[Edges, np.ndarray, 
 
 
 def as_rows(connections: Connections) -> tuple[Rows, np.ndarray, np.ndarray | None]:
-    """Connections of any format as stored rows; weights and factors as of `edges_of`."""
+    """Connections of any format as stored rows; weights and factors in the order of these."""
     if isinstance(connections, Rows):
         return connections, np.arange(connections.num_synapses), None
     (pre, post, delay), weight_at, factor = edges_of(connections, 0)
     begin = np.searchsorted(pre, np.arange(connections.num_sources + 1))
     num_post = int(post.max(initial=0)) + 1
     with jax.ensure_compile_time_eval():  # inside jit too
-        laid = lay_out(begin, post, num_post, 0, lambda first, last: delay[first:last])
-    assert isinstance(laid.rows, Rows)
-    return laid.rows, weight_at, factor
+        laid = lay_out(
+            begin, post, num_post, 0, lambda first, last: delay[first:last], np.arange, np.int64
+        )
+    assert isinstance(laid.rows, Rows) and laid.values is not None
+    order = laid.values  # the canonical number of each synapse
+    return laid.rows, weight_at[order], None if factor is None else factor[order]

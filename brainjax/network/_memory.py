@@ -12,6 +12,7 @@ import numpy as np
 from ..connect import (
     AllToAll,
     Convolution,
+    DistanceDependent,
     Distribution,
     Explicit,
     FixedOutDegree,
@@ -128,11 +129,17 @@ def _expected(
     else:
         groups = sum(
             sources * _distinct(degree, trials, steps)
-            for degree, sources, trials in _degrees(rule, synapses, num_pre, num_post)
+            for degree, sources, trials in _degrees(
+                rule, synapses, num_pre, num_post, projection.procedural
+            )
         )
     if projection.procedural:
-        pointers = 2 * _INDEX * (num_pre + 1)
-        return _Held(synapses, num_pre, int(steps.min()), int(steps.max()), pointers, 0.0, pointers)
+        built = 2.0 * _INDEX * (num_pre + 1)
+        laying = built
+        if isinstance(delay, Distribution):
+            built += _INDEX * (2 * groups + num_pre + 2)
+            laying += 6 * _INDEX * groups
+        return _Held(synapses, groups, int(steps.min()), int(steps.max()), built, 0.0, laying)
     one_delay = not isinstance(delay, Distribution) and np.ndim(delay) == 0
     weights = math.prod(rule.kernel) if isinstance(rule, Convolution) else synapses
     built = float(number * (weights if each else 1))
@@ -161,15 +168,17 @@ def _table_bytes(num_sources: int, projections: list[_Held]) -> int:
 
 
 def _degrees(
-    rule: Rule, synapses: float, num_pre: int, num_post: int
+    rule: Rule, synapses: float, num_pre: int, num_post: int, procedural: bool
 ) -> Iterator[tuple[float, int, float]]:
-    """Mean number of synapses of a source, of how many sources, in how many attempts."""
+    """Mean number of delays that a source draws, of how many sources, in how many attempts."""
     if isinstance(rule, Explicit):
         degrees, sources = np.unique(np.bincount(rule.pre), return_counts=True)
         numbers = degrees.astype(float).tolist()
         yield from zip(numbers, sources.tolist(), numbers, strict=True)
         return
     degree = synapses / num_pre
+    if procedural and isinstance(rule, DistanceDependent):
+        degree = float(2 * rule.reach + 1) ** 2  # all places of the mask have a delay
     if isinstance(rule, OneToOne | FixedOutDegree):
         trials = degree
     elif getattr(rule, "multapses", False):

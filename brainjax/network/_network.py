@@ -31,10 +31,11 @@ class Projection:
       below dt is refused.
     - `name`: how weights and records call it; `"source->target"` if not given.
     - `procedural`: whether synapses are made anew for every spike and not stored: memory is in
-      proportion to neurons, and a spike costs some nanoseconds more a synapse. The weight is a
-      number or a distribution, the delay a number. The matrix is another one than the same rule
-      stores, with the same distribution. A weight that is drawn is a factor of each synapse, times
-      the weight of the built projection, 1.
+      proportion to neurons, and a spike costs some nanoseconds more a synapse. Weight and delay
+      are a number or a distribution each. Drawn delays take 8 bytes for each that a source has
+      (12 from 2^31 synapses on), and are refused if one could be below dt, drawn or not. The
+      matrix is another one than the same rule stores, with the same distribution. A weight that is
+      drawn is a factor of each synapse, times the weight of the built projection, 1.
     """
 
     source: str

@@ -12,6 +12,7 @@ from ..core import HostStream, as_leaf, explain, float_dtype
 from ..ops import Convolution as ConvolutionFormat
 from ..ops import ProceduralRows, Regular
 from ._built_projection import BuiltProjection
+from ._drawn_delays import group_places, law_of
 from ._layout import LaidOut, as_rows, lay_out
 from ._network import Projection
 from ._population import Population
@@ -30,7 +31,7 @@ def check_projection(
     except (ValueError, TypeError) as error:
         raise type(error)(f"Projection '{projection.name}': {error}") from None
     if projection.procedural:
-        _check_procedural(projection)
+        _check_procedural(projection, dt)
     if not isinstance(projection.delay, Distribution | TrainableDelay):
         delay_steps(projection, int(np.size(projection.delay)), dt, HostStream((0, 0)))
     if isinstance(projection.rule, Convolution) and not _has_one_delay(projection):
@@ -124,28 +125,35 @@ def _made_anew(
     projection: Projection, sizes: tuple[int, int], offset: int, dt: float, stream: HostStream
 ) -> tuple[LaidOut, Any]:
     """The numbers from which synapses are made, and the weight of all."""
-    delay, weight = one_delay(projection, dt), projection.weight
+    weight = projection.weight
     matrix = procedural(
         projection.rule,
         *sizes,
         stream.child("rule"),
         same=projection.source == projection.target_population,
     )
+    if drawn := isinstance(projection.delay, Distribution):
+        law = law_of(projection, dt)
+        delay = group_places(matrix.row_ptr, law, stream.child("delay"))
+        longest_delay = int(np.asarray(delay.group_delay).max(initial=1))
+    else:
+        longest_delay = one_delay(projection, dt)
+        delay = jnp.asarray(longest_delay, jnp.int32)
     table = np.zeros((0, 4), float_dtype())
     if isinstance(weight, Distribution):
         table, weight = quantile_table(weight, float_dtype()), 1.0
     made = ProceduralRows(
-        delay=jnp.asarray(delay, jnp.int32),
+        delay=delay,
         origin=jnp.asarray(offset, jnp.int32),
         first=jnp.zeros((), jnp.int32),
         words=jnp.asarray(matrix.words),
         where=jnp.asarray(matrix.where),
         table=jnp.asarray(table),
-        shape=matrix.shape,
+        shape=dataclasses.replace(matrix.shape, grouped=drawn),
         count=sizes[1],
         number=matrix.num_synapses,
     )
-    return LaidOut(made, None, delay), as_leaf(weight)
+    return LaidOut(made, None, longest_delay), as_leaf(weight)
 
 
 def _counted(
@@ -172,12 +180,15 @@ def _sizes(projection: Projection, populations: Mapping[str, Population]) -> tup
     return populations[projection.source].size, populations[projection.target_population].size
 
 
-def _check_procedural(projection: Projection) -> None:
+def _check_procedural(projection: Projection, dt: float) -> None:
     """Raise `ValueError` for values that synapses which are not stored cannot have."""
     what = f"Projection '{projection.name}'"
     mend = "Leave procedural=False to store the synapses."
-    if not _has_one_delay(projection):
-        got, expected = "one for each synapse", "one number, since synapses are not stored"
+    if isinstance(projection.delay, Distribution):
+        law_of(projection, dt)  # raises for what it may not draw
+    elif not _has_one_delay(projection):
+        got = "one for each synapse"
+        expected = "one number or a distribution, since synapses are not stored"
         raise ValueError(explain(f"{what}: delay", got=got, expected=expected, mend=mend))
     if not isinstance(projection.weight, Distribution) and np.ndim(projection.weight):
         got = f"shape {np.shape(projection.weight)}"

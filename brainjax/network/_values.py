@@ -21,9 +21,8 @@ def delay_steps(projection: Projection, count: int, dt: float, stream: HostStrea
     what = f"Projection '{projection.name}': delay"
     value = projection.delay
     if isinstance(value, Distribution):
-        mend = f"Bound the distribution: low={dt / 2}."
-        return lambda start, stop: _on_grid(
-            what, value.sample(stream, stop - start, start), dt, mend
+        return lambda start, stop: drawn_steps(
+            projection, value.sample(stream, stop - start, start), dt
         )
     if is_traced(value):
         raise TypeError(explain(what, got="a traced value", expected="concrete delays"))
@@ -45,6 +44,12 @@ def delay_steps(projection: Projection, count: int, dt: float, stream: HostStrea
         return int(steps)
     _check_shape(what, steps.shape, (count,))
     return _listed(projection, steps)
+
+
+def drawn_steps(projection: Projection, values: np.ndarray, dt: float) -> np.ndarray:
+    """Delays that were drawn, ms, to the nearest step. **Raises:** as `delay_steps`."""
+    mend = f"Bound the distribution: low={dt / 2}."
+    return _on_grid(f"Projection '{projection.name}': delay", values, dt, mend)
 
 
 def one_delay(projection: Projection, dt: float) -> int:

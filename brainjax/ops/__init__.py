@@ -15,6 +15,9 @@ from ._fence import fence as fence
 from ._group_table import group_tables as group_tables
 from ._group_table import is_worth_a_table as is_worth_a_table
 from ._group_table import table_size as table_size
+from ._groups import Groups as Groups
+from ._groups import pointers as pointers
+from ._groups import wide_pointers as wide_pointers
 from ._kernels import native_steps as native_steps
 from ._log import log_events as log_events
 from ._loop import repeat as repeat
@@ -32,7 +35,5 @@ from ._procedural_rows import ProceduralRows as ProceduralRows
 from ._regular import FixedFanOut as FixedFanOut
 from ._regular import Regular as Regular
 from ._rows import Rows as Rows
-from ._rows import pointers as pointers
-from ._rows import wide_pointers as wide_pointers
 from ._surrogate import heaviside as heaviside
 from ._surrogate import switch as switch

@@ -17,9 +17,10 @@ from jax.core import Tracer
 from ._check_types import check_connections, check_layout, check_number, refuse
 from ._connections import Connections, OneDelay, flat, projections_from
 from ._convolution import Convolution
+from ._groups import Groups, pointers
 from ._procedural_rows import ProceduralRows
 from ._regular import FixedFanOut, Regular
-from ._rows import Rows, pointers
+from ._rows import Rows
 
 _MADE = "Rows are sorted by source and then delay; brainjax.build makes such."
 _BLOCK = 2**22  # synapses that are looked at together
@@ -66,13 +67,26 @@ def _check_pointers(what: str, x: np.ndarray, stop: int) -> None:
         refuse(what, f"{int(x[-1])} at the end", f"offsets of at most {stop}", _MADE)
 
 
-def check_groups(what: str, rows: Any) -> None:
-    """Refuse stored rows whose pointers and delays are in disorder; types are as they should be."""
+def check_groups(what: str, connections: Connections) -> None:
+    """Refuse groups whose pointers and delays are in disorder; types are as they should be."""
+    if isinstance(connections, Rows):
+        _check_groups(what, connections, connections.num_synapses, connections.ordered)
+    elif isinstance(connections, ProceduralRows) and isinstance(connections.delay, Groups):
+        row_ptr = connections.row_ptr()
+        _check_groups(f"{what}.delay", connections.delay, int(row_ptr[-1]), True)
+        begin = pointers(connections.delay.group_ptr)[np.asarray(connections.delay.source_ptr)]
+        if np.any(begin != row_ptr):
+            at = int(np.argmax(begin != row_ptr))
+            got, expected = f"{begin[at]} for source {at}", f"{row_ptr[at]}, where its row begins"
+            refuse(f"{what}.delay.group_ptr", got, expected, _MADE)
+
+
+def _check_groups(what: str, rows: Rows | Groups, number: int, ordered: bool) -> None:
     source_ptr, group_ptr = np.asarray(rows.source_ptr), pointers(rows.group_ptr)
     _check_pointers(f"{what}.source_ptr", source_ptr, rows.group_delay.shape[0])
-    _check_pointers(f"{what}.group_ptr", group_ptr, rows.num_synapses)
+    _check_pointers(f"{what}.group_ptr", group_ptr, number)
     delay = np.asarray(rows.group_delay)[: source_ptr[-1]]  # what is behind is padding
-    wrong = (delay[1:] <= delay[:-1]) & rows.ordered
+    wrong = (delay[1:] <= delay[:-1]) & ordered
     wrong[source_ptr[(source_ptr > 0) & (source_ptr < delay.size)] - 1] = False
     if np.any(wrong):
         at = int(np.argmax(wrong)) + 1
@@ -112,6 +126,10 @@ def _check_sorted(what: str, target: Any, begin: np.ndarray) -> None:
 def _check_reach(connections: Any, what: str, layout: Any) -> np.ndarray:
     """Refuse connections that lead out of the accumulators; which of these they reach."""
     _check_delays(f"{what}.delay", connections.delay, layout)
+    return _check_width(connections, what, layout)
+
+
+def _check_width(connections: Any, what: str, layout: Any) -> np.ndarray:
     origin, width = int(connections.origin), _width(connections)
     if width and not 0 <= origin <= layout.num_targets - width:
         expected = f"at least 0 and at most {layout.num_targets - width}, for {width} targets"
@@ -159,10 +177,20 @@ def _(connections: ProceduralRows, what: str, layout: Any) -> np.ndarray:
         longest = int(np.diff(begin).max(initial=0))
         if shape.longest < longest:
             refuse(f"{what}.shape.longest", shape.longest, f"at least {longest}, as of the rows")
-    return _check_reach.dispatch(OneDelay)(connections, what, layout)
+    delay = connections.delay
+    if not isinstance(delay, Groups):
+        _check_delays(f"{what}.delay", delay, layout)
+        return _check_width(connections, what, layout)
+    check_groups(what, connections)
+    _check_delays(f"{what}.delay.group_delay", delay.group_delay, layout)
+    longest = int(np.diff(pointers(delay.group_ptr)).max(initial=0))
+    if delay.longest_group < longest:
+        expected = f"at least {longest}, as of the groups"
+        refuse(f"{what}.delay.longest_group", delay.longest_group, expected)
+    return _check_width(connections, what, layout)
 
 
-def _width(connections: OneDelay) -> int:
+def _width(connections: Any) -> int:
     """How many accumulators behind the first one connections may reach, with that one."""
     if not connections.num_synapses:
         return 0
@@ -251,7 +279,7 @@ def _check_tables(op: str, tables: Sequence[Any], rows: Sequence[Any], layout: A
             what = f"{op}: tables[{p}].begin[:, :, {i}]"
             held = rows[j]
             number = held.num_synapses
-            if isinstance(held, OneDelay):
+            if isinstance(held, OneDelay | ProceduralRows):
                 number = held.num_sources * held.fan_out
             _check_range(what, begin[:, :, i], 0, number + 1, mend)
             if np.any(np.diff(begin[:, :, i], axis=1) < 0):

@@ -15,6 +15,7 @@ import numpy as np
 from ..core import explain
 from ._connections import Connections, num_populations, projections_from
 from ._convolution import Convolution
+from ._groups import Groups
 from ._procedural import CELLS, OCTAVES, Kind, Procedural
 from ._procedural_rows import ProceduralRows
 from ._regular import FixedFanOut
@@ -92,13 +93,17 @@ def _(connections: FixedFanOut) -> dict[str, tuple[type, tuple]]:
 
 @_arrays.register
 def _(connections: Rows) -> dict[str, tuple[type, tuple]]:
-    groups = np.shape(connections.group_delay)[-1:]
-    halves = np.shape(connections.group_ptr)[1:] and (2,)
+    target = _type_of_targets(connections), (None,)
+    return {**_pointers(connections, None), "target": target}
+
+
+def _pointers(held: Rows | Groups, num_sources: int | None) -> dict[str, tuple[type, tuple]]:
+    groups = np.shape(held.group_delay)[-1:]
+    halves = np.shape(held.group_ptr)[1:] and (2,)
     return {
-        "source_ptr": (np.int32, (None,)),
+        "source_ptr": (np.int32, (None if num_sources is None else num_sources + 1,)),
         "group_delay": (np.int32, (None,)),
         "group_ptr": (np.int32, (groups[0] + 1, *halves) if groups else (None,)),
-        "target": (_type_of_targets(connections), (None,)),
     }
 
 
@@ -113,8 +118,23 @@ def _(connections: ProceduralRows) -> dict[str, tuple[type, tuple]]:
     where = (np.int32, (shape.num_pre + 1, 2))
     if shape.kind == "distance":
         where = (np.uint32, (shape.longest,))
-    numbers = dict.fromkeys(("delay", "origin", "first"), (np.int32, ()))
-    return {**numbers, "words": (np.uint32, (2,)), "where": where}
+    numbers = ("origin", "first") if shape.grouped else ("delay", "origin", "first")
+    return {**dict.fromkeys(numbers, (np.int32, ())), "words": (np.uint32, (2,)), "where": where}
+
+
+def _check_groups(what: str, delay: Any, shape: Procedural) -> None:
+    """Refuse delays that are not kept as `shape` says, or whose arrays are of another kind."""
+    if isinstance(delay, Groups) != shape.grouped:
+        expected = "brainjax.ops.Groups" if shape.grouped else "an array of int32"
+        mend = "shape.grouped says whether synapses have delays of their own."
+        refuse(what, type(delay).__name__, expected, mend, TypeError)
+    if not isinstance(delay, Groups):
+        return
+    for name, (dtype, size) in _pointers(delay, shape.num_pre).items():
+        check_array(f"{what}.{name}", getattr(delay, name), dtype, size)
+    if not 0 <= delay.longest_group <= shape.longest:
+        expected = f"at most {shape.longest}, the places of the longest row"
+        refuse(f"{what}.longest_group", delay.longest_group, expected)
 
 
 def _check_procedural(what: str, shape: Procedural) -> None:
@@ -147,6 +167,7 @@ def check_connections(what: str, connections: Any) -> None:
         refuse(what, type(connections).__name__, "brainjax.ops.Rows or its like", error=TypeError)
     if isinstance(connections, ProceduralRows):
         _check_procedural(f"{what}.shape", connections.shape)
+        _check_groups(f"{what}.delay", connections.delay, connections.shape)
     for name, (dtype, shape) in _arrays(connections).items():
         check_array(f"{what}.{name}", getattr(connections, name), dtype, shape)
     if any(n < 0 for n in connections.numbers):

@@ -10,7 +10,6 @@ from ._check_rows import are_concrete, check_groups
 from ._check_types import check_connections, check_number, refuse
 from ._connections import Connections, projections_from
 from ._deliver import GroupTable
-from ._rows import Rows
 
 # A table holds a number for each delay between the least and the longest, whether a source has it
 # or not. Where that is more than this many numbers for each group, groups are searched instead.
@@ -59,8 +58,7 @@ def group_tables(rows: Sequence[Connections], sources: Sequence[int]) -> tuple[G
     for j, row in enumerate(rows):
         what = f"group_tables: rows[{j}]"
         check_connections(what, row)
-        if isinstance(row, Rows):
-            check_groups(what, row)
+        check_groups(what, row)
         size = rows[projections_from(sources[j], sources)[0]].num_sources
         if row.num_sources != size:
             refuse(what, f"{row.num_sources} sources", f"{size}, as of population {sources[j]}")

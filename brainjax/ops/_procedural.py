@@ -18,7 +18,7 @@ from ..core._random import threefry2x32
 Kind = Literal["with_replacement", "without_replacement", "in_degree", "distance"]
 
 # Purposes of random numbers, told apart by the key.
-_TARGETS, _FACTORS = 1, 2
+_TARGETS, _FACTORS, _POSITIONS = 1, 2, 3
 
 # A quantile table has this many cells in each octave of probability, in each tail.
 CELLS_LOG2 = 3
@@ -50,6 +50,10 @@ class Procedural:
     - `degree`: the number of synapses of a target, for `"in_degree"`.
     - `grid`, `reach`, `periodic`: for `"distance"`, rows and columns of the grid, how far the mask
       reaches from its middle in either, and whether the edges are joined.
+    - `grouped`: whether places of a row that follow each other have the same delay, as with
+      `Groups`. Then a place may say nothing of its target. It does for `"distance"` alone, where
+      place `k` is then the k-th number of a permutation of the positions, another one for each
+      source. Elsewhere places and positions are the same.
     """
 
     kind: Kind
@@ -61,18 +65,21 @@ class Procedural:
     grid: tuple[int, int] = (0, 0)
     reach: tuple[int, int] = (0, 0)
     periodic: bool = False
+    grouped: bool = False
 
     def numbers(self) -> np.ndarray:
-        """What native code is told, `int64[10]`."""
+        """What native code is told, `int64[11]`."""
         kind = get_args(Kind).index(self.kind)
         rest = (self.num_pre, self.num_post, self.hollow, self.degree)
-        return np.array([kind, *rest, *self.grid, *self.reach, self.periodic], np.int64)
+        grid = (*self.grid, *self.reach, self.periodic)
+        return np.array([kind, *rest, *grid, self.grouped], np.int64)
 
     @cached_property
     def permutation(self) -> "Permutation":
-        """The permutation of the targets of a source, or of the slots of all targets."""
-        by_slot = self.kind == "in_degree"
-        return permutation(self.num_post * self.degree if by_slot else self.num_post - self.hollow)
+        """The permutation of the targets or positions of a source, or of the slots of all."""
+        if self.kind == "in_degree":
+            return permutation(self.num_post * self.degree)
+        return permutation(self.longest if self.kind == "distance" else self.num_post - self.hollow)
 
 
 class Permutation(NamedTuple):
@@ -102,6 +109,21 @@ def permutation(size: int) -> Permutation:
     left = ((size - 1) >> bits) + 1
     rounds = max(6, 2 * -(-16 // max(bits, 1)))
     return Permutation(bits, left, size - ((left - 1) << bits), rounds)
+
+
+def positions(shape: Procedural, words: Any, source: Any, place: Any) -> Any:
+    """The positions that stand at places of rows, elementwise; see `Procedural.grouped`.
+
+    **Arguments:**
+
+    - `shape`, `words`: as of `targets`.
+    - `source`, `place`: `int32` of shapes that broadcast; `0 <= place < shape.longest`.
+    """
+    if not (shape.grouped and shape.kind == "distance"):
+        return place
+    i, k = source.astype(np.uint32), place.astype(np.uint32)
+    how = shape.permutation
+    return _joined(how, *_permuted(how, _key(words, _POSITIONS), i, (k ^ k, k)))[1].astype(np.int32)
 
 
 def targets(

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Int, Integer
 
 from ._connections import Connections, Row, Whole, accumulators, in_order
+from ._groups import groups_of, lower_bound
 
 
 @functools.partial(jax.tree_util.register_dataclass)
@@ -70,7 +71,7 @@ class Rows(Connections):
 
     def group(self, source, delay, *weights) -> Row:
         first, last = self.source_ptr[source], self.source_ptr[source + 1]
-        group = _lower_bound(self.group_delay, first, last, delay)
+        group = lower_bound(self.group_delay, first, last, delay)
         there = (group < last) & (self.group_delay[group] == delay)
         begin = self._begin()[group]
         end = jnp.where(there, self._begin()[group + 1], begin)
@@ -90,9 +91,7 @@ class Rows(Connections):
         )
 
     def groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        source_ptr, delay = np.asarray(self.source_ptr), np.asarray(self.group_delay)
-        source = np.repeat(np.arange(self.num_sources), np.diff(source_ptr))
-        return source, delay, np.diff(pointers(self.group_ptr)[: delay.size + 1])
+        return groups_of(self)
 
     def _begin(self):
         """Where groups begin, as numbers of 32 bits."""
@@ -118,27 +117,3 @@ class Rows(Connections):
         target = lax.dynamic_slice(self.target, (start,), (longest,))
         target = accumulators(target, self.origin)
         return position, Row(valid, None, target, [in_order(w, start, longest) for w in weights])
-
-
-def wide_pointers(pointers: np.ndarray) -> np.ndarray:
-    """Offsets `pointers` of 64 bits as two halves of 32, low first, for JAX has no others."""
-    return np.ascontiguousarray(pointers, "<i8").view(np.int32).reshape(-1, 2)
-
-
-def pointers(group_ptr) -> np.ndarray:
-    """The offsets that a `group_ptr` of `Rows` holds, narrow or wide; int64, on the host."""
-    held = np.asarray(group_ptr)
-    return held.astype(np.int64) if held.ndim == 1 else held.view("<i8")[:, 0]
-
-
-def _lower_bound(sorted_values, first, last, value):
-    """The first position in `first:last` whose value is not below `value`; `last` if none is."""
-
-    def halve(_, bounds):
-        low, high = bounds
-        middle = (low + high) // 2
-        below = (low < high) & (sorted_values[middle] < value)
-        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
-
-    rounds = max(int(sorted_values.shape[0]).bit_length(), 1)
-    return lax.fori_loop(0, rounds, halve, (first, last))[0]

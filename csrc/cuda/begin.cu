@@ -96,9 +96,7 @@ struct Begin {
 
   BRAINJAX_DEVICE void projection(const Network<T>& net, int64_t example, int j) const {
     const ProjectionPlace& place = call.projections[j];
-    const auto row = [&](int k) {
-      return call.template pointer<int32_t>(place.field + k, example);
-    };
+    const auto row = [&](int k) { return call.template pointer<int32_t>(k, example); };
     Projection<T>& out = net.projection(j);
     out.place = place;
     const int64_t* numbers = call.numbers + place.number;
@@ -106,22 +104,23 @@ struct Begin {
     out.stride = place.scalar ? 0 : 1;
     out.weight = call.template pointer<const T>(place.weight, example);
     out.weight2 = call.template pointer<T>(place.weight2, example);
-    if (place.format == kRows) {
-      out.source_ptr = row(0), out.group_delay = row(1), out.group_ptr = row(2);
-      out.target = row(3), out.origin = static_cast<int32_t>(numbers[0]);
+    const int delay = place.delay, field = place.field;
+    if (place.grouped) {
+      out.source_ptr = row(delay), out.group_delay = row(delay + 1), out.group_ptr = row(delay + 2);
+    } else {
+      out.delay = *row(delay);
+    }
+    if (place.format == kRows || place.format == kFixedFanOut) {
+      out.target = row(field);
+      out.origin = static_cast<int32_t>(numbers[place.format == kRows ? 0 : 1]);
       return;
     }
-    out.delay = *row(0);
-    if (place.format == kFixedFanOut) {
-      out.target = row(1), out.origin = static_cast<int32_t>(numbers[1]);
-      return;
-    }
-    out.origin = *row(1);
+    out.origin = *row(field);
     if (place.format != kProcedural) return;
-    out.held_from = *row(2);
-    const void* table = place.has_table ? row(5) : nullptr;
-    out.made = Procedural(numbers + 2, call.template pointer<uint32_t>(place.field + 3, example),
-                          row(4), table);
+    out.held_from = *row(field + 1);
+    const void* table = place.has_table ? row(field + 4) : nullptr;
+    out.made = Procedural(numbers + 2, call.template pointer<uint32_t>(field + 2, example),
+                          row(field + 3), table);
   }
 };
 

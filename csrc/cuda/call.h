@@ -35,13 +35,13 @@ struct PopulationPlace {
 struct ProjectionPlace {
   int32_t begin, end;        // accumulators that it may reach
   int32_t weight, weight2;   // operands; the second is -1 where there is none
-  int32_t field;             // the first array of its format
+  int32_t delay, field;      // the first array of its delays, and of the rest of its format
   int32_t number;            // the first of its format's fixed numbers
   // Where one weight serves all synapses, what each source adds to it is kept until all is summed.
   int32_t first_shared;
   int32_t first_sums, num_sums;  // blocks that sum for weights that synapses share
   int16_t format;
-  bool wide, narrow, scalar, has_table;  // narrow: targets have 16 bits
+  bool grouped, wide, narrow, scalar, has_table;  // narrow: targets have 16 bits
 };
 
 // Operands as of one example; -1 where a call has none. The k-th of a kind is field at + k.
@@ -189,23 +189,23 @@ class Decoded {
       place.weight = call_.at.w + static_cast<int>(j);
       place.weight2 = call_.at.w2 < 0 ? -1 : call_.at.w2 + static_cast<int>(j);
       place.scalar = args_[place.weight].rank == call_.rank;
-      place.field = row;
       sums(place, call_.populations[sources[j]].size, numbers + 2);
+      place.delay = row;
+      place.grouped = has_groups(numbers + 1);
+      place.wide = place.grouped && args_[row + 2].rank != call_.rank + 1;
+      row += place.grouped ? 3 : 1;
+      place.field = row;
       switch (numbers[1]) {
         case kRows:
-          place.wide = args_[row + 2].rank != call_.rank + 1;
-          place.narrow = args_[row + 3].item == sizeof(uint16_t);
-          row += 4;
-          break;
         case kFixedFanOut:
-          place.narrow = args_[row + 1].item == sizeof(uint16_t);
-          row += 2;
+          place.narrow = args_[row].item == sizeof(uint16_t);
+          row += 1;
           break;
         case kProcedural:
-          place.has_table = length(args_[row + 5]) > 0;
-          row += 6;
+          place.has_table = length(args_[row + 4]) > 0;
+          row += 5;
           break;
-        default: row += 2;
+        default: row += 1;
       }
     }
   }

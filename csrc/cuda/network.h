@@ -36,13 +36,13 @@ struct Synapse {
   T factor;        // what the weight is multiplied by, if the projection has factors
 };
 
-constexpr int kMostFixed = 12;
+constexpr int kMostFixed = 2 + Procedural::kNumbers;
 
 template <class T>
 struct Projection {
   ProjectionPlace place;
   int64_t shape[kMostFixed];  // the numbers of its format
-  const int32_t *source_ptr, *group_delay, *group_ptr;
+  const int32_t *source_ptr, *group_delay, *group_ptr;  // if it is grouped
   const void* target;  // of 16 or 32 bits, counted from the origin
   int32_t delay, origin, held_from;
   const T* weight;
@@ -70,7 +70,7 @@ struct Projection {
 
   // Those of one delay; groups of a source are sorted.
   BRAINJAX_DEVICE Run group(int64_t source, int32_t due) const {
-    if (place.format != kRows) return due == delay ? row(source) : Run{0, 0};
+    if (!place.grouped) return due == delay ? row(source) : Run{0, 0};
     const int32_t first = source_ptr[source], count = source_ptr[source + 1] - first;
     const int32_t* delays = group_delay + first;
     const int at = first_above(delays, count, int64_t{due} - 1);
@@ -103,7 +103,7 @@ struct Projection {
 
   // The delay of synapse k of a source.
   BRAINJAX_DEVICE int32_t delay_of(int64_t source, int64_t k) const {
-    if (place.format != kRows) return delay;
+    if (!place.grouped) return delay;
     int32_t low = source_ptr[source], high = source_ptr[source + 1];
     while (high - low > 1) {  // the last group that begins at k or before
       const int32_t middle = low + (high - low) / 2;
@@ -175,17 +175,24 @@ struct Projection {
     return true;
   }
 
-  BRAINJAX_DEVICE bool generated(int64_t source, int64_t position, Synapse<T>& s) const {
-    const auto row = static_cast<uint32_t>(source), at = static_cast<uint32_t>(position);
+  BRAINJAX_DEVICE bool generated(int64_t source, int64_t k, Synapse<T>& s) const {
+    const auto row = static_cast<uint32_t>(source);
+    const bool permutes = made.grouped && made.kind == Procedural::kDistance;
+    const int64_t position =
+        permutes ? static_cast<int64_t>(permuted(made.positions, row, k)) : k;
+    const auto at = static_cast<uint32_t>(position);
     int64_t to = 0;
     switch (made.kind) {
       case Procedural::kWithReplacement:
         to = multiply_high(word_of(made.targets, row, at),
                            static_cast<uint32_t>(made.num_post - made.hollow));
         break;
-      case Procedural::kWithoutReplacement: to = static_cast<int64_t>(permuted(row, position)); break;
+      case Procedural::kWithoutReplacement:
+        to = static_cast<int64_t>(permuted(made.targets, row, position));
+        break;
       case Procedural::kInDegree:
-        to = divided(permuted(0, row_begin(source) + position), made.reciprocal, made.shift);
+        to = divided(permuted(made.targets, 0, row_begin(source) + position), made.reciprocal,
+                     made.shift);
         break;
       default: {
         const uint32_t word = word_of(made.targets, row, at);
@@ -211,14 +218,14 @@ struct Projection {
     return true;
   }
 
-  BRAINJAX_DEVICE uint64_t permuted(uint32_t row, int64_t number) const {
+  BRAINJAX_DEVICE uint64_t permuted(const uint32_t* key, uint32_t row, int64_t number) const {
     const Permutation& p = made.permutation;
     auto left = static_cast<uint32_t>(number >> p.bits),
          right = static_cast<uint32_t>(number) & p.mask();
     do {
       for (int turn = 0; turn < p.rounds / 2; ++turn) {
         uint32_t left_key, right_key;
-        turn_keys(made.targets, row, turn, left_key, right_key);
+        turn_keys(key, row, turn, left_key, right_key);
         two_rounds(p.left, p.shift(), p.mask(), left_key, right_key, left, right);
       }
     } while (outside(p.left, p.tail, left, right));

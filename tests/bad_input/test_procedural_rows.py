@@ -9,11 +9,12 @@ import pytest
 from bad_input.helpers import Bad, refuses, table
 from ops.formats import FORMATS
 
-from brainjax.ops import Layout, Ring, check_rows, deliver
+from brainjax.ops import Layout, Ring, check_rows, deliver, native_library
 
 F32, I32 = np.float32, np.int32
-IN_DEGREE, VARIED, GRID = (
-    FORMATS[f"procedural, {name}"] for name in ("in-degree", "without replacement", "distance")
+IN_DEGREE, VARIED, GRID, DELAYS = (
+    FORMATS[f"procedural, {name}"]
+    for name in ("in-degree", "without replacement", "distance", "delays")
 )
 LAYOUT = Layout(5, 280, (0,))
 
@@ -33,11 +34,22 @@ def delivering(of, jit=False, static=None, **changes):
     return lambda: (jax.jit(one) if jit else one)(rows)
 
 
+def with_groups(**changes):
+    """Delays of `DELAYS` in which nothing is wrong but the changes."""
+    changed = {k: jnp.asarray(v) if isinstance(v, np.ndarray) else v for k, v in changes.items()}
+    return dataclasses.replace(DELAYS.delay, **changed)
+
+
+def changed(name, at, to):
+    """An array of these delays with one other number."""
+    return np.asarray(getattr(DELAYS.delay, name).at[at].set(to))
+
+
 def pointers(*values):
     return np.array(values, "<i8").view("<i4").reshape(-1, 2)
 
 
-@pytest.mark.parametrize("rows", [IN_DEGREE, VARIED, GRID], ids=lambda r: r.shape.kind)
+@pytest.mark.parametrize("rows", [IN_DEGREE, VARIED, GRID, DELAYS], ids=lambda r: r.shape.kind)
 def test_what_is_without_fault_is_taken(rows):
     """The table below changes one thing each of what is taken here."""
     delivering(rows)()
@@ -134,6 +146,63 @@ VALUE, TYPE = ValueError, TypeError
         delivering(VARIED, delay=np.array(6, I32)),
         *(VALUE, "rows[0].delay", "6", "at least 1 and below 6"),
     ),
+    Bad(
+        "delays of their own, beyond the ring",
+        delivering(DELAYS, delay=with_groups(group_delay=changed("group_delay", -1, 6))),
+        *(VALUE, "rows[0].delay.group_delay", "6", "at least 1 and below 6"),
+    ),
+    Bad(
+        "delays that descend",
+        delivering(DELAYS, delay=with_groups(group_delay=changed("group_delay", 0, 5))),
+        *(VALUE, "rows[0].delay.group_delay", "after 5 at position 1", "ascend within a source"),
+    ),
+    Bad(
+        "groups of another row",
+        delivering(DELAYS, delay=with_groups(source_ptr=changed("source_ptr", 1, 2))),
+        *(VALUE, "rows[0].delay.group_ptr", "for source 1", "where its row begins"),
+    ),
+    Bad(
+        "groups that are longer than they say",
+        delivering(DELAYS, delay=with_groups(longest_group=1)),
+        *(VALUE, "rows[0].delay.longest_group", "1", "as of the groups"),
+    ),
+    Bad(
+        "groups longer than rows, traced",
+        delivering(DELAYS, jit=True, delay=with_groups(longest_group=11)),
+        *(VALUE, "rows[0].delay.longest_group", "11", "at most 10, the places of the longest row"),
+    ),
+    Bad(
+        "groups of fewer sources, traced",
+        delivering(DELAYS, jit=True, delay=with_groups(source_ptr=np.zeros(5, I32))),
+        *(VALUE, "rows[0].delay.source_ptr", "(5,)", "(6,)"),
+    ),
+    Bad(
+        "one delay where synapses have their own",
+        delivering(DELAYS, delay=np.array(2, I32)),
+        *(TYPE, "rows[0].delay", "Array", "brainjax.ops.Groups", "shape.grouped"),
+    ),
+    Bad(
+        "delays of their own where there is one, traced",
+        delivering(DELAYS, jit=True, static={"grouped": False}),
+        *(TYPE, "rows[0].delay", "got 'Groups'", "an array of int32"),
+    ),
 )
 def test_bad_rows(bad, monkeypatch):
     refuses(bad, monkeypatch)
+
+
+@pytest.mark.skipif(native_library() is None, reason="plain JAX clips what leads out")
+@pytest.mark.parametrize(
+    ("name", "at", "to"),
+    [
+        ("group_ptr", 3, 2**30),
+        ("group_ptr", 3, -5),
+        ("group_ptr", -1, 10**6),
+        ("source_ptr", 2, 99),
+        ("source_ptr", 1, -3),
+    ],
+)
+def test_traced_groups_that_lead_out_are_not_followed(name, at, to):
+    delay = with_groups(**{name: changed(name, at, to)})
+    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=rf"rows\[0\].{name}"):
+        jax.block_until_ready(delivering(DELAYS, jit=True, delay=delay)())

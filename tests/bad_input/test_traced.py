@@ -25,7 +25,7 @@ from brainjax.ops import (
     group_tables,
     native_library,
 )
-from brainjax.ops._rows import pointers, wide_pointers
+from brainjax.ops._groups import pointers, wide_pointers
 
 pytestmark = pytest.mark.skipif(native_library() is None, reason="no native library")
 

@@ -39,3 +39,21 @@ def truncated(draw: Normal | LogNormal):
     if draw.outside == "clip":
         bounds = np.array([-np.inf, np.inf])
     return stats.truncnorm(*(bounds - mean) / std, mean, std)
+
+
+def check(p):
+    """That p-values, one a seed, are those of a right hypothesis."""
+    p = np.asarray(p)
+    assert p.min() > 1e-4 / len(p) and stats.combine_pvalues(p).pvalue > 1e-3, p
+
+
+def goodness(drawn, law):
+    """The p-value of numbers as those of a discrete law, in about 12 classes."""
+    edges = np.unique(law.ppf(np.linspace(0, 1, 13)[1:-1]))
+    counts = np.bincount(np.searchsorted(edges, drawn), minlength=len(edges) + 1)
+    chances = np.diff(np.concatenate([[0], law.cdf(edges), [1]]))
+    enough = chances * drawn.size > 5
+    counts = np.append(counts[enough], counts[~enough].sum())
+    chances = np.append(chances[enough], chances[~enough].sum())
+    counts, chances = counts[chances > 0], chances[chances > 0]
+    return stats.chisquare(counts, chances * drawn.size).pvalue

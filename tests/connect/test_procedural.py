@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from connect.helpers import STREAM, digest
+from connect.helpers import STREAM, check, digest, goodness
 from scipy import stats
 
 from brainjax.connect import (
@@ -55,12 +55,6 @@ RULES = [
 ]
 IDS = [f"{rule!r}-{'same' if same else 'other'}" for rule, _, same, _ in RULES]
 each_rule = pytest.mark.parametrize(("rule", "n", "same", "golden"), RULES, ids=IDS)
-
-
-def check(p):
-    """That p-values, one a seed, are those of a right hypothesis."""
-    p = np.asarray(p)
-    assert p.min() > 1e-4 / len(p) and stats.combine_pvalues(p).pvalue > 1e-3, p
 
 
 @each_rule
@@ -234,18 +228,6 @@ def test_counts_of_rows():
     # Control: a chance larger by two percent is seen.
     wrong = binomial_counts(HostStream((5, 0)), 20_000, 2000, 0.051)
     assert goodness(wrong, stats.binom(2000, 0.05)) < 1e-6
-
-
-def goodness(drawn, law):
-    """The p-value of numbers as those of a discrete law, in about 12 classes."""
-    edges = np.unique(law.ppf(np.linspace(0, 1, 13)[1:-1]))
-    counts = np.bincount(np.searchsorted(edges, drawn), minlength=len(edges) + 1)
-    chances = np.diff(np.concatenate([[0], law.cdf(edges), [1]]))
-    enough = chances * drawn.size > 5
-    counts = np.append(counts[enough], counts[~enough].sum())
-    chances = np.append(chances[enough], chances[~enough].sum())
-    counts, chances = counts[chances > 0], chances[chances > 0]
-    return stats.chisquare(counts, chances * drawn.size).pvalue
 
 
 def test_counts_at_their_ends():

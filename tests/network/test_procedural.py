@@ -12,13 +12,14 @@ import brainjax as bj
 from brainjax.network import memory_of, stored
 
 DT, STEPS, SIZE = 0.1, 150, 90
+DRAWN = bj.Normal(0.6, 0.3, low=DT / 2)
 GAUSS = bj.DistanceDependent((9, 10), bj.GaussianProfile(0.7, 2.0), reach=3)
 RULES = {
-    "probability": (bj.FixedProbability(0.1, autapses=False), bj.Normal(0.8, 0.3)),
-    "in-degree": (bj.FixedInDegree(8), bj.LogNormal.from_mean_std(0.8, 0.5)),
-    "out-degree": (bj.FixedOutDegree(7, multapses=False), 0.9),
-    "total": (bj.FixedTotalNumber(700), bj.Uniform(0.2, 1.4)),
-    "distance": (GAUSS, bj.Normal(0.8, 0.3, low=0.0)),
+    "probability": (bj.FixedProbability(0.1, autapses=False), bj.Normal(0.8, 0.3), DRAWN),
+    "in-degree": (bj.FixedInDegree(8), bj.LogNormal.from_mean_std(0.8, 0.5), 0.5),
+    "out-degree": (bj.FixedOutDegree(7, multapses=False), 0.9, bj.Uniform(0.1, 0.6)),
+    "total": (bj.FixedTotalNumber(700), bj.Uniform(0.2, 1.4), 0.9),
+    "distance": (GAUSS, bj.Normal(0.8, 0.3, low=0.0), DRAWN),
 }
 
 
@@ -33,7 +34,7 @@ def described(names=tuple(RULES), procedural=True):
             f"{names[(i + 1) % len(names)]}.in",
             RULES[n][0],
             RULES[n][1],
-            0.3 + 0.2 * i,
+            RULES[n][2],
             name=n,
             procedural=procedural,
         )
@@ -53,25 +54,30 @@ def as_stored(built):
     return dataclasses.replace(built, projections=projections, tables=())
 
 
-def spikes(built, **how):
+def run(built):
+    """Who spiked, when, and all voltages."""
     record = {n: bj.Spikes(n) for n in built.names}
-    result = bj.simulate(built, STEPS * DT, key=jax.random.key(1), record=record, **how)
-    return {n: (np.asarray(r.neuron), np.asarray(r.time)) for n, r in result.records.items()}
+    record |= {f"v of {n}": bj.Trace(n, "v") for n in built.names}
+    kept = bj.simulate(built, STEPS * DT, key=jax.random.key(1), record=record).records
+    return {
+        n: map(np.asarray, (kept[n].neuron, kept[n].time, kept[f"v of {n}"].value))
+        for n in built.names
+    }
 
 
-def test_the_same_spikes_as_stored(built):
-    made, held = spikes(built), spikes(as_stored(built))
+def test_the_same_bits_as_stored(built):
+    made, held = run(built), run(as_stored(built))
     for name in built.names:
-        assert made[name][0].size > 20
-        np.testing.assert_array_equal(made[name][0], held[name][0])
-        np.testing.assert_array_equal(made[name][1], held[name][1])
+        for ours, theirs in zip(made[name], held[name], strict=True):
+            assert ours.size > 20
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_other_spikes_with_another_matrix(built):
     """The control."""
     other = bj.build(described(), dt=DT, key=jax.random.key(4))
-    ours, theirs = spikes(built), spikes(other)
-    assert any(ours[n][0].tolist() != theirs[n][0].tolist() for n in built.names)
+    ours, theirs = run(built), run(other)
+    assert any(next(ours[n]).tolist() != next(theirs[n]).tolist() for n in built.names)
 
 
 def test_gradients_are_those_of_stored_synapses(built):
@@ -101,7 +107,12 @@ def test_memory_is_that_of_neurons(name):
     network = described([name])
     (projection,) = bj.build(network, dt=DT, key=jax.random.key(0)).projections.values()
     held = sum(x.nbytes for x in jax.tree.leaves(projection))
-    assert held < 8 * (SIZE + 1) + 4 * 49 + 4 * 4 * 497 + 200
+    groups = 0
+    if projection.rows.shape.grouped:
+        longest = 60 if name == "distance" else projection.rows.shape.longest
+        groups = projection.rows.delay.group_delay.size
+        assert groups <= SIZE * min(longest, projection.longest_delay)
+    assert held < 12 * (SIZE + 1) + 8 * groups + 4 * 49 + 4 * 4 * 497 + 200
     said = memory_of(network, DT)
     assert said.bytes_built < 2 * held + 8 * SIZE
     assert said.synapses == pytest.approx(projection.num_synapses, rel=0.15)
@@ -129,7 +140,8 @@ def test_a_number_of_synapses_beyond_memory():
 
 def test_what_cannot_be_made_anew_is_refused():
     cases = {
-        "delay: got 'one for each synapse'": {"delay": bj.Uniform(0.1, 1.0)},
+        "delay: got 'one for each synapse'": {"delay": np.full(9, 0.1)},
+        "delay: got -.*expected at least dt = 0.1 ms. Bound": {"delay": bj.Normal(1.0, 0.5)},
         "weight: got 'shape": {"weight": np.ones(9)},
         "FixedProbability": {"rule": bj.OneToOne()},
     }

@@ -152,7 +152,7 @@ def _procedural(draw, rng, size, width, delay, origin) -> Connections:
     lengths = rng.integers(0, most + 1, size)
     degree = -(-int(lengths.sum()) // num_post) if kind == "in_degree" else 0
     shape = Procedural(kind, size, num_post, int(lengths.max()), hollow, max(degree, 0))
-    return _window(draw, rng, shape, lengths, width, delay, origin)
+    return _window(draw, rng, shape, lengths, lengths, width, delay, origin)
 
 
 def _on_grid(draw, rng, size, width, delay, origin) -> Connections:
@@ -163,11 +163,13 @@ def _on_grid(draw, rng, size, width, delay, origin) -> Connections:
     how = {"hollow": draw(st.booleans()), "periodic": draw(st.booleans())}
     shape = Procedural("distance", size, size, positions, grid=grid, reach=reach, **how)
     where = rng.integers(0, 2**31 + 1, positions, dtype=np.uint32)
-    return _window(draw, rng, shape, where, width, delay, origin)
+    return _window(draw, rng, shape, where, [positions] * size, width, delay, origin)
 
 
-def _window(draw, rng, shape, where, width, delay, origin):
-    """Rows of which as many targets are held as there is room for."""
+def _window(draw, rng, shape, where, places, width, delay, origin):
+    """Rows of which as many targets are held as there is room for; maybe delays of their own."""
+    if draw(st.booleans()):
+        delay = [sorted(rng.integers(1, delay + 1, n).tolist()) for n in places]
     first = draw(st.integers(0, shape.num_post - 1))
     count = draw(st.integers(0, min(width, shape.num_post - first)))
     words = rng.integers(0, 2**32, 2, dtype=np.uint32)

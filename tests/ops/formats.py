@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from ops import procedural_oracle
 from ops.structures import Wiring, wire
 
-from brainjax.ops import Connections, Convolution, FixedFanOut, ProceduralRows, Regular
+from brainjax.ops import Connections, Convolution, FixedFanOut, Groups, ProceduralRows, Regular
 from brainjax.ops._procedural import CELLS, OCTAVES, Procedural
 
 SLOTS, ORIGIN = 5, 3
@@ -48,23 +49,46 @@ def table(seed=3):
 def procedural(
     shape: Procedural,
     where,
-    delay: int,
+    delay,
     first=0,
     count=None,
     varied=False,
     origin=ORIGIN,
     words=None,
 ) -> ProceduralRows:
-    """Rows of `shape`; `varied` gives each synapse a factor. `where`: lengths, or thresholds."""
+    """Rows of `shape`; `varied` gives each synapse a factor. `where`: lengths, or thresholds.
+
+    `delay`: of all, or of the places of each source a rising list.
+    """
+    held = jnp.int32(delay) if isinstance(delay, int) else grouped(delay)
+    shape = dataclasses.replace(shape, grouped=isinstance(held, Groups))
     if shape.kind != "distance":
         where = np.append(0, np.cumsum(where)).astype("<i8").view("<i4").reshape(-1, 2)
     rows = ProceduralRows(
-        jnp.int32(delay), jnp.int32(origin), jnp.int32(first),
+        held, jnp.int32(origin), jnp.int32(first),
         jnp.array([0x01234567, 0x89ABCDEF] if words is None else words, jnp.uint32),
         jnp.asarray(where), jnp.asarray(table() if varied else table()[:0]),
         shape, shape.num_post - first if count is None else count, 0,
     )  # fmt: skip
     return dataclasses.replace(rows, number=synapses(rows).pre.size)
+
+
+def grouped(delays) -> Groups:
+    """The places of rows with these delays, of each source a rising list."""
+    runs = [[(d, len(list(run))) for d, run in itertools.groupby(row)] for row in delays]
+    groups = [group for row in runs for group in row]
+    source_ptr, group_ptr = (
+        jnp.asarray(np.append(0, np.cumsum(x)), jnp.int32)
+        for x in ([len(row) for row in runs], [n for _, n in groups])
+    )
+    delay = jnp.asarray([d for d, _ in groups], jnp.int32)
+    return Groups(source_ptr, delay, group_ptr, max((n for _, n in groups), default=0))
+
+
+def delays_of(lengths, seed=7):
+    """Some delays for each place, of each source a rising list."""
+    rng = np.random.default_rng(seed)
+    return [sorted(rng.integers(1, SLOTS + 1, n).tolist()) for n in lengths]
 
 
 def on_grid(delay=2, **how):
@@ -111,31 +135,30 @@ def in_order(pre, post, delay) -> Synapses:
 
 
 def synapses(connections: Connections, dtype: type = np.float64) -> Synapses:
-    """The synapses of connections with one delay; factors are made in `dtype`."""
+    """The synapses of connections that are not stored; factors are made in `dtype`."""
     rows = [(i, *s) for i in range(connections.num_sources) for s in _row(connections, i, dtype)]
-    pre, post, at, factor = np.array(rows, float).reshape(-1, 4).T
-    pre, post, at = (x.astype(int) for x in (pre, post, at))
-    delay = np.full(pre.size, int(connections.delay))
+    pre, delay, post, at, factor = np.array(rows, float).reshape(-1, 5).T
+    pre, delay, post, at = (x.astype(int) for x in (pre, delay, post, at))
     varied = isinstance(connections, ProceduralRows) and connections.table.shape[0]
     return Synapses(pre, post, delay, at, factor.astype(dtype) if varied else None)
 
 
 @functools.singledispatch
 def _row(c, i: int, dtype: type) -> Iterator[tuple]:
-    """The accumulator of each synapse of source i, the place of its weight, and its factor."""
+    """Of each synapse of source i its delay, accumulator, the place of its weight, and factor."""
     raise TypeError(type(c))
 
 
 @_row.register
 def _(c: Regular, i: int, dtype: type) -> Iterator[tuple]:
     for k in range(c.fan_out):
-        yield int(c.origin) + c.stride * i + k, i * c.fan_out + k, 1
+        yield int(c.delay), int(c.origin) + c.stride * i + k, i * c.fan_out + k, 1
 
 
 @_row.register
 def _(c: FixedFanOut, i: int, dtype: type) -> Iterator[tuple]:
     for k in range(i * c.fan_out, (i + 1) * c.fan_out):
-        yield c.origin + int(c.target[k]), k, 1
+        yield int(c.delay), c.origin + int(c.target[k]), k, 1
 
 
 @_row.register
@@ -145,17 +168,28 @@ def _(c: Convolution, i: int, dtype: type) -> Iterator[tuple]:
         at = [(y + c.padding[0] - dy) / c.strides[0], (x + c.padding[1] - dx) / c.strides[1]]
         if all(v >= 0 and v == int(v) and v < n for v, n in zip(at, c.outputs, strict=True)):
             place = (int(at[0]) * c.outputs[1] + int(at[1])) * c.kernel[3] + b
-            yield int(c.origin) + place, np.ravel_multi_index((dy, dx, a, b), c.kernel), 1
+            at = np.ravel_multi_index((dy, dx, a, b), c.kernel)
+            yield int(c.delay), int(c.origin) + place, at, 1
 
 
 @_row.register
 def _(c: ProceduralRows, i: int, dtype: type) -> Iterator[tuple]:
     words, where, table = np.asarray(c.words), np.asarray(c.where), np.asarray(c.table, dtype)
     for k in range(c.shape.longest):
-        target = procedural_oracle.target(c.shape, words, where, i, k)
+        at = procedural_oracle.position(c.shape, words, i, k)
+        target = procedural_oracle.target(c.shape, words, where, i, at)
         if target is not None and 0 <= target - int(c.first) < c.count:
-            factor = procedural_oracle.factor(words, table, i, k) if len(table) else 1
-            yield int(c.origin) + target - int(c.first), 0, factor
+            factor = procedural_oracle.factor(words, table, i, at) if len(table) else 1
+            yield _delay(c, i, k), int(c.origin) + target - int(c.first), 0, factor
+
+
+def _delay(c: ProceduralRows, i: int, k: int) -> int:
+    """The delay of place k of source i."""
+    if not isinstance(c.delay, Groups):
+        return int(c.delay)
+    of_group = np.asarray(c.delay.group_delay)[int(c.delay.source_ptr[i]) :]
+    ends = np.asarray(c.delay.group_ptr)[int(c.delay.source_ptr[i]) :]
+    return int(of_group[sum(ends[1:] - ends[0] <= k)])
 
 
 # ---- networks ------------------------------------------------------------------------------------
@@ -176,7 +210,10 @@ FORMATS = {
     ),
     "procedural, in-degree": by_rows("in_degree", [6, 0, 10, 2, 9], 9, 4, degree=30, count=7),
     "procedural, distance": on_grid(),
-    "procedural, torus": on_grid(5, hollow=True, periodic=True),
+    "procedural, delays": by_rows(
+        "in_degree", [6, 0, 10, 2, 9], 9, delays_of([6, 0, 10, 2, 9]), degree=30, varied=True
+    ),
+    "procedural, torus": on_grid(delays_of([15] * 20), hollow=True, periodic=True),
 }
 
 

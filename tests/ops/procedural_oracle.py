@@ -22,6 +22,13 @@ def threefry(key, first, second):
     return x, y
 
 
+def position(shape, words, source, place):
+    """The position that stands at a place of a row."""
+    if shape.kind != "distance" or not shape.grouped:
+        return place
+    return permuted(threefry(np.asarray(words).tolist(), 3, 0), source, place, shape.longest)
+
+
 def target(shape, words, where, source, position):
     """The target at a position of a row, or None where there is no synapse."""
     key = threefry(np.asarray(words).tolist(), 1, 0)

@@ -11,7 +11,15 @@ from ops import procedural_oracle
 
 from brainjax.connect._procedural import ProceduralMatrix, rows
 from brainjax.ops import _procedural, native_library
-from brainjax.ops._procedural import CELLS, OCTAVES, Procedural, factors, permutation, targets
+from brainjax.ops._procedural import (
+    CELLS,
+    OCTAVES,
+    Procedural,
+    factors,
+    permutation,
+    positions,
+    targets,
+)
 
 WORDS = np.array([0x01234567, 0x89ABCDEF], np.uint32)
 LENGTHS = np.array([40, 0, 1, 700, 59, 600, 13])  # rows longer than a block of native code
@@ -28,9 +36,9 @@ def matrix(kind, num_post, lengths=LENGTHS, start=0, **of):
     return ProceduralMatrix(shape, WORDS, row_ptr(lengths, start))
 
 
-def on_grid(periodic, hollow):
+def on_grid(periodic, hollow, grouped=False):
     """A grid of 9 x 12, and a mask of 5 x 7."""
-    shape = Procedural("distance", 108, 108, 35, hollow, 0, (9, 12), (2, 3), periodic)
+    shape = Procedural("distance", 108, 108, 35, hollow, 0, (9, 12), (2, 3), periodic, grouped)
     thresholds = (np.arange(35) * (2**31 // 40)).astype(np.uint32)
     thresholds[[0, 17, 34]] = 2**31  # always
     return ProceduralMatrix(shape, WORDS, thresholds)
@@ -60,9 +68,16 @@ MATRICES = {
     ),
     "distance": (on_grid(False, False), "802708c60009a591"),
     "distance, torus, hollow": (on_grid(True, True), "c57e4b4b65be682a"),
+    "distance, grouped": (on_grid(False, True, grouped=True), "67834281e126aa95"),
 }
 KINDS = {name: made for name, (made, _) in MATRICES.items()}
-QUICK = {"with replacement", "without replacement, few", "in-degree, near 2^62", "distance"}
+QUICK = {
+    "with replacement",
+    "without replacement, few",
+    "in-degree, near 2^62",
+    "distance",
+    "distance, grouped",
+}
 each_matrix = pytest.mark.parametrize("made", KINDS.values(), ids=KINDS)
 
 
@@ -81,8 +96,13 @@ def made_by(implementation, made, of=None):
     return rows(made, 0, made.shape.num_pre, of, native=native)
 
 
-def of_oracle(made, source, position):
-    return procedural_oracle.target(made.shape, made.words, made.where, source, position)
+def position(made, source, place):
+    return procedural_oracle.position(made.shape, made.words, source, place)
+
+
+def of_oracle(made, source, place):
+    at = position(made, source, place)
+    return procedural_oracle.target(made.shape, made.words, made.where, source, at)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -117,16 +137,20 @@ def test_targets_never_change(name, implementation):
 def test_jax_makes_the_same(name):
     """The row of a traced source, as delivery asks for it, in a loop and in a batch."""
     made = KINDS[name]
-    positions = jnp.arange(made.shape.longest, dtype=jnp.int32)
+    places = jnp.arange(made.shape.longest, dtype=jnp.int32)
     sources = jnp.arange(made.shape.num_pre, dtype=jnp.int32)
+
+    def targets_at(words, where, source, place):
+        at = positions(made.shape, words, source, place)
+        return targets(made.shape, words, where, source, at)
 
     @jax.jit
     def in_a_loop(words, where):
-        return jax.lax.map(lambda i: targets(made.shape, words, where, i, positions), sources)
+        return jax.lax.map(lambda i: targets_at(words, where, i, places), sources)
 
     @jax.jit
     def in_a_batch(words, where):
-        return targets(made.shape, words, where, sources[:, None], positions[None])
+        return targets_at(words, where, sources[:, None], places[None])
 
     pre, post, _ = rows(made, 0, made.shape.num_pre, native=False)
     for run in (in_a_loop, in_a_batch):
@@ -182,6 +206,21 @@ def test_products_and_quotients_are_exact():
         assert np.array_equal(_procedural._divided(words, divisor), x // divisor)
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_grouped_places_hold_the_same_synapses(native):
+    """In another order, which differs from source to source."""
+    made, plain = on_grid(True, False, grouped=True), on_grid(True, False)
+    ours, theirs = (rows(m, 0, 108, table(np.float64), native=native) for m in (made, plain))
+    assert not np.array_equal(ours[1], theirs[1])
+    order, expected = (np.lexsort((s[2], s[1], s[0])) for s in (ours, theirs))
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.array_equal(a[order], b[expected])
+    places = np.arange(35, dtype=np.int32)
+    orders = [positions(made.shape, WORDS, np.full(35, i, np.int32), places) for i in range(108)]
+    assert all(np.array_equal(np.sort(o), places) for o in orders)
+    assert len({tuple(o) for o in orders}) == 108
+
+
 # ---- factors -------------------------------------------------------------------------------------
 
 
@@ -194,7 +233,7 @@ def test_native_factors_are_those_of_numpy(made, dtype):
     assert all(np.array_equal(x, y) for x, y in zip(numpy, native, strict=True))
     assert (numpy[2] == of[-1, 0]).any() and (numpy[2] == of[-1, 1]).any()
     places = [k for k in range(35) if of_oracle(made, 3, k) is not None]
-    expected = [procedural_oracle.factor(WORDS, of, 3, k) for k in places]
+    expected = [procedural_oracle.factor(WORDS, of, 3, position(made, 3, k)) for k in places]
     assert numpy[2][numpy[0] == 3][: len(places)].tolist() == expected
     bare = made_by("native", made)
     assert bare[2] is None and np.array_equal(bare[1], native[1])
@@ -207,8 +246,8 @@ def test_jax_makes_the_same_factors(dtype, x64):
     of = table(dtype)
     pre, _, expected = rows(made, 0, made.shape.num_pre, of, native=False)
     assert expected is not None
-    positions = jnp.arange(made.shape.longest, dtype=jnp.int32)
-    got = jax.jit(factors)(made.words, of, jnp.int32(3), positions)
+    at = jnp.arange(made.shape.longest, dtype=jnp.int32)
+    got = jax.jit(factors)(made.words, of, jnp.int32(3), at)
     assert got.dtype == dtype
     np.testing.assert_allclose(got, expected[pre == 3], rtol=0, atol=4 * np.finfo(dtype).eps)
 
@@ -249,6 +288,6 @@ def test_factors_are_their_own_numbers():
 def test_the_shape_is_static():
     shape = KINDS["in-degree"].shape
     assert hash(shape) == hash(replace(shape)) and shape == replace(shape)
-    assert shape.numbers().tolist() == [2, 7, 157, 0, 9, 0, 0, 0, 0, 0]
+    assert shape.numbers().tolist() == [2, 7, 157, 0, 9, 0, 0, 0, 0, 0, 0]
     grid = KINDS["distance, torus, hollow"].shape
-    assert grid.numbers().tolist() == [3, 108, 108, 1, 0, 9, 12, 2, 3, 1]
+    assert grid.numbers().tolist() == [3, 108, 108, 1, 0, 9, 12, 2, 3, 1, 0]

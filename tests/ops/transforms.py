@@ -231,10 +231,11 @@ A batch is one native call, whatever varies over it: no loop over examples is in
 
 Of delivery there is a table for each way to keep connections. *Stored rows* hold any projection.
 *Counted and computed* are a network of `Regular`, `FixedFanOut` and `Convolution` (dense and one to
-one are `Regular`), *procedural rows* one of synapses that are made anew for each spike, with random
-weights and without, and in both a stored projection begins beside each. *Trained delays* are
-between two steps, and a derivative by them is part of every cell; such a network has a ring. What
-does not depend on the transform, as the bits of each format, is in `tests/ops/test_formats.py`.
+one are `Regular`), *procedural rows* one of synapses that are made anew for each spike, over one
+delay and with delays of their own, and in both a stored projection begins beside each. *Trained
+delays* are between two steps, and a derivative by them is part of every cell; such a network has a
+ring. What does not depend on the transform, as the bits of each format, is in
+`tests/ops/test_formats.py`.
 
 Whole networks: `rollout` and its gradient give natively what they give in JAX, and lower for CUDA
 and TPU (`tests/ops/test_lowering.py`). Of a loaded program the handlers must be known: call

@@ -48,7 +48,7 @@ def built():
                 "inh.in",
                 bj.FixedProbability(0.3, autapses=False),
                 bj.Normal(-9.0, 1.0),
-                0.5,
+                bj.Uniform(0.3, 0.9),
                 procedural=True,
             ),
         ],
