@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 # Below so many synapses to be read at a time, more threads cost more than they gain.
-WORTH_SHARING = 16_384
+WORTH_SHARING = 4096
 
 
 class Row(NamedTuple):
