@@ -25,6 +25,7 @@ _VIEWS = (
     "slice",
     "split",
 )
+_ROWS = ("dynamic_slice", "dynamic_update_slice")
 _VIEWS_OF_AS_MANY = ("convert_element_type", "broadcast_in_dim")
 
 
@@ -212,14 +213,9 @@ def _is_elementwise(equation) -> bool:
     return all(v.aval.shape in ((), out.shape) for v in equation.invars)
 
 
-def is_arithmetic(equation) -> bool:
-    """Whether an equation reads numbers that are literals, be it as indices."""
-    return equation.primitive not in NATIVE_CALLS and equation.primitive.name not in (
-        "brainjax_map",
-        "concatenate",
-        "gather",
-        "reduce_sum",
-    )
+def reads_literals(equation) -> bool:
+    """Whether operands of an equation may be literals: numbers, or the indices of a row."""
+    return equation.primitive.name in _ROWS or _is_elementwise(equation)
 
 
 def _kind(equation) -> tuple[int, ...]:

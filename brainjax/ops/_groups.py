@@ -32,12 +32,11 @@ class Groups:
 
     def group(self, source, delay) -> tuple[Any, Any]:
         """The places `first:last` of a row that have this delay, counted from its beginning."""
-        first, last = self.source_ptr[source], self.source_ptr[source + 1]
-        group = lower_bound(self.group_delay, first, last, delay)
-        there = (group < last) & (self.group_delay[group] == delay)
+        group, there = group_at(self, source, delay)
         low = _low_words(self.group_ptr)
-        begin = low[group] - low[first]
-        return begin, jnp.where(there, low[group + 1] - low[first], begin)
+        before = low[self.source_ptr[source]]
+        begin = low[group] - before
+        return begin, jnp.where(there, low[group + 1] - before, begin)
 
     def delay_of(self, source, place) -> Any:
         """The delay of places of rows, elementwise; of places within them."""
@@ -48,6 +47,13 @@ class Groups:
         rounds = _rounds_for(self.group_delay.shape[0])
         behind = _first_where(lambda g: low[g] - begin > place, first, last, rounds)
         return self.group_delay[jnp.maximum(behind - 1, 0)]
+
+
+def group_at(held: Any, source, delay) -> tuple[Any, Any]:
+    """The group of a source and a delay in `Groups` or `Rows`, and whether there is one."""
+    first, last = held.source_ptr[source], held.source_ptr[source + 1]
+    group = lower_bound(held.group_delay, first, last, delay)
+    return group, (group < last) & (held.group_delay[group] == delay)
 
 
 def groups_of(held: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -75,6 +75,14 @@ class Flattened:
             known.update(zip(equation.outvars, results, strict=True))
         return [read(v) for v in jaxpr.outvars]
 
+    def needed(self, results: Sequence[Any]) -> set[int]:
+        """The values that `results` depend on."""
+        needed = {x for x in results if isinstance(x, int)}
+        for _, given, made in reversed(self.equations):
+            if needed.intersection(made):
+                needed.update(x for x in given if isinstance(x, int))
+        return needed
+
 
 def is_key(aval) -> bool:
     """Whether a value is the two words of a random key, not one number a neuron."""

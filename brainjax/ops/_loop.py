@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from ._calls import has_form, is_arithmetic, program_of
+from ._calls import has_form, program_of, reads_literals
 from ._hoist import Constant, Equation, Flattened, run
 from ._kernels import seen
 from ._llvm import Untranslatable
@@ -77,7 +77,11 @@ class _Body:
         self.early: list[Equation] = []
         self.late: list[Equation] = []
         self._next = flat.count
-        for e in _needed(flat.equations, self.outputs):
+        effects = [e for e in flat.equations if e.equation.effects]
+        needed = flat.needed([*self.outputs, *(x for e in effects for x in e.inputs)])
+        for e in flat.equations:
+            if not (needed.intersection(e.outputs) or e.equation.effects):
+                continue
             if all(isinstance(x, Constant) or x in same for x in e.inputs):
                 same.update(e.outputs)
                 self.early.append(e)
@@ -89,10 +93,11 @@ class _Body:
         self.kept = sorted((same | set(self.constants)) & read.union(self.outputs))
 
     def _held(self, x: Any, equation: Any) -> Any:
-        """An operand; a constant that arithmetic does not read as a literal becomes a value."""
+        """An operand; a constant that cannot be a literal there becomes a value."""
         if not isinstance(x, Constant):
             return x
-        if equation is not None and is_arithmetic(equation) and not isinstance(x.value, jax.Array):
+        literal = equation is not None and reads_literals(equation)
+        if literal and not isinstance(x.value, jax.Array):
             return x
         self.constants[self._next] = x.value
         self._next += 1
@@ -112,15 +117,6 @@ class _Body:
         values.update({1 + k: x for k, x in zip(self.moving, moving, strict=True)})
         run(self.late, values)
         return [values[x] for x in self.outputs]
-
-
-def _needed(equations: Sequence[Equation], outputs: Sequence[Any]) -> list[Equation]:
-    wanted, needed = {x for x in outputs if isinstance(x, int)}, []
-    for e in reversed(equations):
-        if wanted.intersection(e.outputs) or e.equation.effects:
-            needed.append(e)
-            wanted.update(x for x in e.inputs if isinstance(x, int))
-    return needed[::-1]
 
 
 def repeat(num_steps: Any, body: Callable, carry: Any, *, impl: str = "auto") -> Any:

@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Int, Integer
 
 from ._connections import Connections, Row, Whole, accumulators, in_order
-from ._groups import groups_of, lower_bound
+from ._groups import group_at, groups_of
 
 
 @functools.partial(jax.tree_util.register_dataclass)
@@ -70,9 +70,7 @@ class Rows(Connections):
         return row._replace(delay=self.group_delay[self._group_of(position)])
 
     def group(self, source, delay, *weights) -> Row:
-        first, last = self.source_ptr[source], self.source_ptr[source + 1]
-        group = lower_bound(self.group_delay, first, last, delay)
-        there = (group < last) & (self.group_delay[group] == delay)
+        group, there = group_at(self, source, delay)
         begin = self._begin()[group]
         end = jnp.where(there, self._begin()[group + 1], begin)
         return self._window(begin, end, self.longest_group, weights)[1]._replace(delay=delay)

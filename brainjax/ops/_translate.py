@@ -56,7 +56,7 @@ def translate(closed: ClosedJaxpr, bundles: Sequence[Any]) -> Translation:
     inputs, outputs = closed.jaxpr.invars, closed.jaxpr.outvars
     kept = tuple((k, x) for k, x in enumerate(flat.outputs) if _is(x, range(len(inputs))))
     results = tuple(k for k in range(len(outputs)) if k not in dict(kept))
-    needed = _needed(flat, [flat.outputs[k] for k in results])
+    needed = flat.needed([flat.outputs[k] for k in results])
     read = [i for i in range(len(inputs)) if i in needed]
     involved = (*(inputs[i] for i in read), *(outputs[k] for k in results))
     shape = _common_shape([x.aval.shape for x in involved])
@@ -112,15 +112,6 @@ def _check_shapes(equation: Any, shape: tuple[int, ...]) -> None:
     for x in (*equation.invars, *equation.outvars):
         if x.aval.shape not in ((), shape):
             raise Untranslatable(f"it contains {name} of an array of shape {x.aval.shape}")
-
-
-def _needed(flat: Flattened, results: Sequence[Any]) -> set[int]:
-    """The values that `results` depend on."""
-    needed = {x for x in results if isinstance(x, int)}
-    for _, given, made in reversed(flat.equations):
-        if needed.intersection(made):
-            needed.update(x for x in given if isinstance(x, int))
-    return needed
 
 
 def _is(x: Any, numbers) -> bool:
