@@ -82,7 +82,8 @@ class _Body:
         for e in flat.equations:
             if not (needed.intersection(e.outputs) or e.equation.effects):
                 continue
-            if all(isinstance(x, Constant) or x in same for x in e.inputs):
+            known = all(isinstance(x, Constant) or x in same for x in e.inputs)
+            if known and not e.equation.effects:
                 same.update(e.outputs)
                 self.early.append(e)
             else:
