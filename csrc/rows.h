@@ -30,6 +30,15 @@ inline bool has_groups(const int64_t* format) {
   return format[0] == kRows || (format[0] == kProcedural && format[2 + Procedural::kNumbers]);
 }
 
+// Synapses side by side, by their places.
+struct Span {
+  int64_t begin = 0, end = 0;
+};
+
+// Whether all of many targets lie within. What does not is not named.
+bool all_hold(const uint16_t* target, int64_t count, const Reach& reach);
+bool all_hold(const int32_t* target, int64_t count, const Reach& reach);
+
 template <class T>
 struct Projection {
   Format format;
@@ -90,16 +99,34 @@ struct Projection {
     return format == kRows ? num_synapses : row_begin(source + 1);
   }
 
-  // Calls f(delay, first, last) for each group of a source, by delay. `kCompared`: only if all its
-  // targets lie within, so that f need not compare those that are stored.
-  template <bool kCompared = false, class F>
-  void for_each_group(int64_t source, F f) const {
-    if (!source_ptr) return with_row<kCompared>(source, f);
+  // The synapses of the sources from `first` to `last` where all their targets are known to lie
+  // within, compared at once; none where they are not, or not stored.
+  Span compared(int64_t first, int64_t last) const {
+    Span all;
+    if (format == kRows) {
+      const int64_t low = source_ptr[first], high = source_ptr[last + 1];
+      if (!ordered(low, high, num_groups)) return {};
+      all = {group_begin(low), group_begin(high)};
+      if (!ordered(all.begin, all.end, num_synapses)) return {};
+    } else if (format == kFixedFanOut) {
+      all = {row_begin(first), row_begin(last + 1)};
+    }
+    const int64_t count = all.end - all.begin;
+    const bool hold = narrow ? all_hold(targets<uint16_t>(all.begin), count, reach)
+                             : all_hold(targets<int32_t>(all.begin), count, reach);
+    return hold ? all : Span{};
+  }
+
+  // Calls f(delay, first, last) for each group of a source, by delay. With `known`, synapses whose
+  // targets lie within: only if all of the source do, so that f need not compare those that are stored.
+  template <class F>
+  void for_each_group(int64_t source, F f, const Span* known = nullptr) const {
+    if (!source_ptr) return with_row(source, f, known);
     const auto [low, high] = groups_of(source);
     int64_t first = group_begin(low);
     const int64_t end = group_begin(high);
     if (!holds(source, first, end)) return lost("group_ptr", low, first, end, last_of(source));
-    if (kCompared && format == kRows && !targets_hold(first, end)) return;
+    if (known && format == kRows && !targets_hold(first, end, *known)) return;
     for (int64_t g = low; g < high; ++g) {
       const int64_t last = group_begin(g + 1);
       if (last < first || last > end) return lost("group_ptr", g, first, last, end);
@@ -112,7 +139,7 @@ struct Projection {
   template <class F>
   void with_group(int64_t source, int64_t due, F f) const {
     if (!source_ptr) {
-      if (due == delay) with_row<false>(source, f);
+      if (due == delay) with_row(source, f);
       return;
     }
     // Groups of a source are few and sorted.
@@ -159,8 +186,13 @@ struct Projection {
   static constexpr const T* kNone = nullptr;
 
   template <class Index>
+  const Index* targets(int64_t first) const {
+    return static_cast<const Index*>(target) + first;
+  }
+
+  template <class Index>
   Listed<Index> listed(int64_t first) const {
-    return {static_cast<const Index*>(target) + first, origin, first, &reach};
+    return {targets<Index>(first), origin, first, &reach};
   }
 
   // Where the groups of a source begin and end: nowhere, if that leads out.
@@ -172,17 +204,18 @@ struct Projection {
   }
 
   // Calls f(delay, first, last) with the row of a source, where there is one delay.
-  template <bool kCompared, class F>
-  void with_row(int64_t source, F f) const {
+  template <class F>
+  void with_row(int64_t source, F f, const Span* known = nullptr) const {
     const int64_t first = row_begin(source), last = row_begin(source + 1);
     if (!can_be_made(first, last)) return lost("where", source, first, last, most_made());
-    if (kCompared && format == kFixedFanOut && !targets_hold(first, last)) return;
+    if (known && format == kFixedFanOut && !targets_hold(first, last, *known)) return;
     f(delay, first, last);
   }
 
-  bool targets_hold(int64_t first, int64_t last) const {
-    if (narrow) return reach.hold(static_cast<const uint16_t*>(target) + first, last - first, first);
-    return reach.hold(static_cast<const int32_t*>(target) + first, last - first, first);
+  bool targets_hold(int64_t first, int64_t last, Span known) const {
+    if (known.begin <= first && last <= known.end) return true;
+    if (narrow) return reach.hold(targets<uint16_t>(first), last - first, first);
+    return reach.hold(targets<int32_t>(first), last - first, first);
   }
 
   // How many synapses a matrix can have that is not stored.
