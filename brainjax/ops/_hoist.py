@@ -119,6 +119,7 @@ class Split:
 
     def __init__(self, closed: ClosedJaxpr, num_fixed: int, name: str):
         self.name = name
+        self.has_effects = bool(closed.effects)
         flat = Flattened(closed)
         self.num_inputs = len(closed.jaxpr.invars)
         self.num_fixed = num_fixed

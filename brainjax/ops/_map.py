@@ -20,7 +20,7 @@ from ..core import explain
 from ._check_types import check_mapped
 from ._fence import fence
 from ._hoist import is_key, split
-from ._kernels import compiled, name_of
+from ._kernels import compiled, name_of, seen
 from ._primitive import (
     align_varying,
     batch_by_leading_axis,
@@ -283,7 +283,8 @@ def prepare_map(
 
     - `f`, `fixed`: as of `map_neurons`.
     - `args`: examples of the other arguments; only their shapes and types matter.
-    - `impl`: which implementation runs. A step that has no native form runs in JAX under any.
+    - `impl`: which implementation runs. A step that has no native form runs in JAX under any, and
+      so does one that prints or calls back (`jax.debug`), as its own equations.
     - `name`: what a person calls it, for `native_steps`; the name of `f` by default.
 
     **Returns:**
@@ -298,7 +299,11 @@ def prepare_map(
     out_structure, num_state = jax.tree.structure(out), _num_state(args, out)
     leaves = align_varying(*[jnp.asarray(x) for x in leaves])
     types = tuple(jax.typeof(x) for x in leaves)
-    step = split(_Flat(f, structure), types, num_fixed, name or name_of(f))
+    name = name or name_of(f)
+    step = split(_Flat(f, structure), types, num_fixed, name)
+    if step.has_effects:  # an op has none: what is printed from within would be dropped
+        seen(name, "jax: it has side effects, as those of jax.debug.print")
+        return functools.partial(f, *fixed)
     # Between fences: a propagator must have the same bits in every program that uses it.
     kept = fence(step.before(*fence(leaves[:num_fixed], impl=impl)), impl=impl)
 

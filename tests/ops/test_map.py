@@ -222,3 +222,25 @@ def test_elementwise_is_accepted():
     for f in accepted.values():
         check_elementwise(f, x, what="a test")
     check_elementwise(noisy, noise, x, what="a test")
+
+
+@pytest.mark.parametrize("impl", ["auto", "jax"])
+def test_what_a_step_prints_is_printed(impl):
+    """In every step, and the numbers are those of the step that does not print."""
+    seen = []
+
+    def loud(x):
+        jax.debug.callback(lambda v: seen.append(float(v.sum())), x)
+        return quiet(x)
+
+    def quiet(x):
+        return x + 1.0
+
+    def three(f):
+        return jax.jit(
+            lambda x: jax.lax.fori_loop(0, 3, lambda i, x: map_neurons(f, (), x, impl=impl), x)
+        )(jnp.zeros(4))
+
+    np.testing.assert_array_equal(three(loud), three(quiet))
+    jax.effects_barrier()
+    assert sorted(seen) == [0.0, 4.0, 8.0]
