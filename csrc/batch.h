@@ -15,6 +15,8 @@ namespace brainjax {
 
 namespace ffi = xla::ffi;
 
+constexpr int64_t kLine = 64;  // bytes of a cache line
+
 // A buffer as XLA describes it; its dimensions stay XLA's, since a call must not cost allocations.
 struct Operand {
   char* data = nullptr;

@@ -99,7 +99,6 @@ struct Port {
   int64_t begin, size;  // the first of them, among those of the network
 };
 
-constexpr int64_t kLine = 64;             // bytes of a cache line
 constexpr int64_t kMostPrefetched = 1024;  // bytes of a row; the hardware sees the rest coming
 constexpr size_t kGroupsAhead = 16;
 constexpr int64_t kSpikeCost = 64;  // synapses that take as long as to look up what a spike is due

@@ -13,14 +13,11 @@
 
 extern "C" {
 XLA_FFI_Error* PushRing(XLA_FFI_CallFrame* frame);
-XLA_FFI_Error* PullRing(XLA_FFI_CallFrame* frame);
 XLA_FFI_Error* Fence(XLA_FFI_CallFrame* frame);
 }
 
 namespace brainjax {
 namespace {
-
-constexpr size_t kLine = 64;
 
 ffi::Error failed(std::string_view what) {
   return ffi::Error(ffi::ErrorCode::kInvalidArgument,
@@ -102,16 +99,6 @@ Work prepare_move(std::string_view name, const Frame& frame) {
   return {};
 }
 
-using Handler = XLA_FFI_Error* (*)(XLA_FFI_CallFrame*);
-
-Handler handler(std::string_view name) {
-  static const std::map<std::string_view, Handler> all = {{"brainjax_PushRing", PushRing},
-                                                          {"brainjax_PullRing", PullRing},
-                                                          {"brainjax_Fence", Fence}};
-  const auto found = all.find(name);
-  return found == all.end() ? nullptr : found->second;
-}
-
 // A call of a handler as XLA makes it.
 struct Called {
   std::vector<XLA_FFI_Buffer> buffers;
@@ -135,9 +122,10 @@ struct Called {
   }
 };
 
-Work prepare_handler(Handler handler, const Frame& frame, const XLA_FFI_CallFrame& outer) {
+template <XLA_FFI_Error* (*handler)(XLA_FFI_CallFrame*)>
+Work prepare_handler(const Frame& frame, ffi::ThreadPool&, const XLA_FFI_CallFrame& outer) {
   const auto call = std::make_shared<Called>(frame, outer);
-  const auto begin = [call, handler, api = outer.api]() -> ffi::Error {
+  const auto begin = [call, api = outer.api]() -> ffi::Error {
     XLA_FFI_Error* error = handler(&call->frame);
     if (!error) return ffi::Error::Success();
     XLA_FFI_Error_GetMessage_Args said{};
@@ -152,6 +140,29 @@ Work prepare_handler(Handler handler, const Frame& frame, const XLA_FFI_CallFram
     return again;
   };
   return {begin, nullptr};
+}
+
+template <Work (*prepare)(const Frame&)>
+Work prepare_alone(const Frame& frame, ffi::ThreadPool&, const XLA_FFI_CallFrame&) {
+  return prepare(frame);
+}
+
+// What prepares a call of a handler; null for a name that a program cannot call.
+using Prepare = Work (*)(const Frame&, ffi::ThreadPool&, const XLA_FFI_CallFrame& outer);
+
+Prepare prepare_of(std::string_view name) {
+  static const std::map<std::string_view, Prepare> all = {
+      {"map", prepare_alone<prepare_map>},
+      {"brainjax_DeliverHistory",
+       [](const Frame& frame, ffi::ThreadPool& pool, const XLA_FFI_CallFrame&) {
+         return prepare_history(frame, pool);
+       }},
+      {"brainjax_LogEvents", prepare_alone<prepare_log>},
+      {"brainjax_Poisson", prepare_alone<prepare_poisson>},
+      {"brainjax_PushRing", prepare_handler<PushRing>},
+      {"brainjax_Fence", prepare_handler<Fence>}};
+  const auto found = all.find(name);
+  return found == all.end() ? nullptr : found->second;
 }
 
 // Calls that do not depend on one another, with their parts shared among threads where that is worth it.
@@ -251,12 +262,8 @@ class Program {
   }
 
   Work prepare(std::string_view name, const Frame& frame) {
-    if (name == "map") return prepare_map(frame);
-    if (name == "brainjax_DeliverHistory") return prepare_history(frame, pool_);
-    if (name == "brainjax_LogEvents") return prepare_log(frame);
-    if (name == "brainjax_Poisson") return prepare_poisson(frame);
-    if (const Handler found = handler(name)) return prepare_handler(found, frame, outer_);
-    return prepare_move(name, frame);
+    const Prepare found = prepare_of(name);
+    return found ? found(frame, pool_, outer_) : prepare_move(name, frame);
   }
 
   const XLA_FFI_CallFrame& outer_;
@@ -275,10 +282,7 @@ ffi::Error described() { return ffi::Error::Success(); }
 
 // Whether a program may call a handler.
 extern "C" bool brainjax_has_call(const char* name) {
-  const std::string_view prepared[] = {"brainjax_DeliverHistory", "brainjax_LogEvents",
-                                       "brainjax_Poisson"};
-  return std::find(std::begin(prepared), std::end(prepared), name) != std::end(prepared) ||
-         brainjax::handler(name);
+  return brainjax::prepare_of(name) != nullptr;
 }
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(LoopDescribe, brainjax::described, xla::ffi::Ffi::Bind());

@@ -1,6 +1,6 @@
 """Spikes seen through a window of time, and sorted into bins: where every statistic starts."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..core import explain
 EDGE = 1e-6  # ms
 
 
+@runtime_checkable
 class Spikes(Protocol):
     """The spikes of one population: all that `analysis` and `plot` ask of a recording."""
 

@@ -8,7 +8,7 @@ value in the config, for errors. Nothing is evaluated: a name is looked up, or r
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..core import explain, near_miss
 
@@ -17,6 +17,7 @@ class ConfigError(ValueError):
     """A config that cannot be run. The text says where, what, and how to mend it."""
 
 
+@runtime_checkable
 class Node(Protocol):
     """What may stand at a place of a config."""
 
