@@ -15,7 +15,7 @@ if os.environ.get("BRAINJAX_TYPECHECK", "0") != "0":
     # Every annotated shape and dtype of the package is checked at run time.
     from jaxtyping import install_import_hook
 
-    install_import_hook("brainjax", "beartype.beartype")
+    install_import_hook("brainjax", "annotations.checked")
 
 
 def pytest_configure(config: pytest.Config) -> None:
