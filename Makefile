@@ -77,7 +77,8 @@ emulated: .venv/.dev ## Test the CUDA kernels without a GPU, under AddressSaniti
 	  BRAINJAX_TEST_EMULATED=$(CURDIR)/build/brainjax_emulated.so \
 	  $(BIN)/pytest -q -p no:cacheprovider tests/ops/test_fuzz.py tests/ops/test_formats.py \
 	  tests/ops/test_groups.py tests/ops/test_deliver.py tests/ops/test_deliver_tables.py \
-	  tests/ops/test_deliver_derivatives.py tests/network/test_procedural.py tests/gpu $(ARGS) \
+	  tests/ops/test_deliver_derivatives.py tests/network/test_procedural.py tests/gpu \
+	  tests/bad_input/test_traced.py $(ARGS) \
 	  -m "not slow" -k "not [jax and not without_jit and not change_no_bit"; \
 	done
 

@@ -17,6 +17,7 @@
 #include <string>
 #include <type_traits>
 
+#include "inline.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace brainjax {
@@ -49,12 +50,6 @@ class Fault {
   std::atomic<bool> found_{false};
   std::string text_;
 };
-
-// Whether 0 <= first <= last <= stop, of which `stop` is no negative number.
-inline bool ordered(int64_t first, int64_t last, int64_t stop) {
-  return static_cast<uint64_t>(first) <= static_cast<uint64_t>(last) &&
-         static_cast<uint64_t>(last) <= static_cast<uint64_t>(stop);
-}
 
 // The accumulators that a projection may reach: `begin` and those before `end`.
 struct Reach {

@@ -48,6 +48,17 @@ struct Procedural {
   // The number of positions in the mask of `kDistance`.
   BRAINJAX_INLINE int64_t mask() const { return (2 * ry + 1) * (2 * rx + 1); }
 
+  // How many synapses there can be.
+  BRAINJAX_INLINE int64_t most() const {
+    return kind == kInDegree ? num_post * degree : int64_t{1} << 62;
+  }
+
+  // Whether a row can be one of these, of which none is longer than `longest`: beyond its end, a
+  // permutation need not come to an end.
+  BRAINJAX_INLINE bool can_be_made(int64_t first, int64_t last, int64_t longest) const {
+    return kind == kDistance || (ordered(first, last, most()) && last - first <= longest);
+  }
+
   // The number of places in the row of `source`.
   int64_t length(int64_t source) const {
     if (kind == kDistance) return mask();

@@ -7,11 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__CUDACC__)
-#define BRAINJAX_INLINE __host__ __device__ __forceinline__
-#else
-#define BRAINJAX_INLINE inline __attribute__((always_inline))
-#endif
+#include "inline.h"
 
 namespace brainjax {
 

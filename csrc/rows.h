@@ -16,19 +16,9 @@
 
 #include "batch.h"
 #include "bounds.h"
-#include "frame.h"
-#include "procedural.h"
+#include "formats.h"
 
 namespace brainjax {
-
-// As `format` of the formats in Python says; the first number of a format's attributes.
-enum Format : int64_t { kRows, kRegular, kFixedFanOut, kConvolution, kProcedural };
-
-// Whether groups are listed, so that synapses may have delays of their own; of a format and what is
-// fixed of it. The last number of a procedural one says so.
-inline bool has_groups(const int64_t* format) {
-  return format[0] == kRows || (format[0] == kProcedural && format[2 + Procedural::kNumbers]);
-}
 
 // Synapses side by side, by their places.
 struct Span {
@@ -207,7 +197,7 @@ struct Projection {
   template <class F>
   void with_row(int64_t source, F f, const Span* known = nullptr) const {
     const int64_t first = row_begin(source), last = row_begin(source + 1);
-    if (!can_be_made(first, last)) return lost("where", source, first, last, most_made());
+    if (!can_be_made(first, last)) return lost("where", source, first, last, made->most());
     if (known && format == kFixedFanOut && !targets_hold(first, last, *known)) return;
     f(delay, first, last);
   }
@@ -218,16 +208,8 @@ struct Projection {
     return reach.hold(targets<int32_t>(first), last - first, first);
   }
 
-  // How many synapses a matrix can have that is not stored.
-  int64_t most_made() const {
-    return made->kind == Procedural::kInDegree ? made->num_post * made->degree : int64_t{1} << 62;
-  }
-
-  // Whether a row can be that of a matrix that is not stored: beyond its end, a permutation need not
-  // come to an end.
   bool can_be_made(int64_t first, int64_t last) const {
-    if (format != kProcedural || made->kind == Procedural::kDistance) return true;
-    return ordered(first, last, most_made()) && last - first <= shape[1];
+    return format != kProcedural || made->can_be_made(first, last, shape[1]);
   }
 
   __attribute__((cold, noinline)) void lost(const char* list, int64_t at, int64_t first, int64_t last,
@@ -280,27 +262,6 @@ struct Projection {
     }
   }
 };
-
-using Sources = Numbers;
-
-inline int64_t num_populations(Sources sources) {
-  int64_t n = 0;
-  for (int64_t s : sources) n = std::max(n, s + 1);
-  return n;
-}
-
-// The projections of each population. What `out` holds of memory is used again.
-inline void by_population(Sources sources, std::vector<std::vector<int>>& out) {
-  out.resize(num_populations(sources));
-  for (auto& projections : out) projections.clear();
-  for (size_t j = 0; j < sources.size(); ++j) out[sources[j]].push_back(static_cast<int>(j));
-}
-
-inline std::vector<std::vector<int>> by_population(Sources sources) {
-  std::vector<std::vector<int>> out;
-  by_population(sources, out);
-  return out;
-}
 
 // The operands of projections: `weights` at `w`, the arrays of their formats from `rows` on.
 // `formats` says of each: how many numbers follow, the format, and what is fixed of it.

@@ -1,7 +1,7 @@
 """Indices and offsets that lead out of their arrays are refused before native code follows them.
 
 Contents can be read only where arrays are concrete: outside of transformations, or closed over.
-Native code on the CPU compares those of traced arrays when it follows them (`csrc/bounds.h`).
+Native code compares those of traced arrays when it follows them (`csrc/bounds.h`).
 Arrays of JAX do not change, so what was found good is not read again.
 """
 

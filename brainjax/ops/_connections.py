@@ -43,7 +43,7 @@ class Whole(NamedTuple):
 class Connections(abc.ABC):
     """The synapses of a projection in one of the engine's formats."""
 
-    format: ClassVar[int]  # as csrc/rows.h numbers them
+    format: ClassVar[int]  # as csrc/formats.h numbers them
     by_row: ClassVar[bool] = False  # whether all synapses at once are more than memory should hold
 
     @property

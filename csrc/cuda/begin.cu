@@ -107,12 +107,15 @@ struct Begin {
     const int delay = place.delay, field = place.field;
     if (place.grouped) {
       out.source_ptr = row(delay), out.group_delay = row(delay + 1), out.group_ptr = row(delay + 2);
+      out.num_groups = call.fields[delay + 1].bytes / sizeof(int32_t);
     } else {
       out.delay = *row(delay);
     }
     if (place.format == kRows || place.format == kFixedFanOut) {
       out.target = row(field);
-      out.origin = static_cast<int32_t>(numbers[place.format == kRows ? 0 : 1]);
+      out.num_synapses =
+          call.fields[field].bytes / (place.narrow ? sizeof(uint16_t) : sizeof(int32_t));
+      out.origin = numbers[place.format == kRows ? 0 : 1];
       return;
     }
     out.origin = *row(field);

@@ -8,7 +8,7 @@
 
 #include <vector>
 
-#include "../rows.h"
+#include "../formats.h"
 #include "grid.h"
 
 namespace brainjax::cuda {

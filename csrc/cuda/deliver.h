@@ -7,6 +7,9 @@
 // most that go to one, two or three as a rule. So every accumulator gets its terms one by one, in the
 // same order as on the CPU, without atomic additions.
 //
+// A block that meets what leads out of an array hands out NaN in the place of all that is due in its
+// stretch: some that a projection may end in, and which these are depends on the machine.
+//
 // That a block looks at synapses that are not its own is the price. It looks at those of projections
 // that may end in its stretch, a receptor as a rule, and where targets are sorted it finds its own by
 // two searches. Sorting the events by target costs more launches, and memory for as many events as
@@ -49,6 +52,7 @@ struct Deliver {
     int32_t to[kChunk];       // accumulators, or -1
     T amount[kChunk];
     int32_t first[kBuckets];  // of a chunk, the first synapse of a bucket
+    int32_t lost;             // whether something led out; all who say so write the same
   };
 
   Scratch<T> scratch;
@@ -64,6 +68,7 @@ struct Deliver {
                end = static_cast<int32_t>((tile + 1) * num_targets / tiles);
     T* due = net.due();
     block.each(kBuckets, [&](int i) { s.first[i] = kNone; });
+    block.each(1, [&](int) { s.lost = 0; });
     if (kHistory) block.each(end - begin, [&](int i) { due[begin + i] = 0; });
     select(block, s, net, begin, end);
     const int n = scratch.num_populations;
@@ -72,7 +77,9 @@ struct Deliver {
       const int count = static_cast<int>(lists - first < kThreads ? lists - first : kThreads);
       block.each(count, [&](int i) {
         const List list = of(net, first + i);
-        s.list_end[i] = int64_t{list.count} * width(s, list.population);
+        const bool holds = ordered(0, list.count, net.population(list.population).place.size);
+        if (!holds) s.lost = 1;
+        s.list_end[i] = holds ? int64_t{list.count} * width(s, list.population) : 0;
       });
       const int64_t tasks = sums(block, s.list_end, s.spare, count);
       for (int64_t t = 0; t < tasks; t += kThreads) {
@@ -85,12 +92,15 @@ struct Deliver {
         }
       }
     }
-    if (kHistory) return;
-    T* slot = net.ring() + int64_t{slot_of(net.head(), num_slots)} * num_targets;
-    block.each(end - begin, [&](int i) {
-      due[begin + i] = slot[begin + i];
-      slot[begin + i] = 0;
-    });
+    if (!kHistory) {
+      T* slot = net.ring() + int64_t{slot_of(net.head(), num_slots)} * num_targets;
+      block.each(end - begin, [&](int i) {
+        due[begin + i] = slot[begin + i];
+        slot[begin + i] = 0;
+      });
+    }
+    if (!block.broadcast(s.lost)) return;
+    block.each(end - begin, [&](int i) { due[begin + i] = unknown<T>(); });
   }
 
  private:
@@ -104,7 +114,7 @@ struct Deliver {
     List out{static_cast<int32_t>(list % n), 0, 0, 0};
     if (kHistory) {
       out.delay = num_slots - static_cast<int32_t>(list / n);
-      out.slot = slot_of(int64_t{net.head()} - out.delay, num_slots);
+      out.slot = slot_of(net.head() - out.delay, num_slots);
     }
     out.count = net.population(out.population).count[out.slot];
     return out;
@@ -157,8 +167,11 @@ struct Deliver {
     task.source = p.neuron[spike];
     task.projection = s.relevant[s.first_relevant[list.population] + k % across];
     const Projection<T>& row = net.projection(task.projection);
+    const int64_t later = int64_t{list.delay} - p.least_delay;
     Run run{0, 0};
-    if (!kHistory) {
+    if (kHistory && (task.source < 0 || task.source >= p.place.size)) {
+      run = {0, -1};
+    } else if (!kHistory) {
       task.spike = p.x[task.source];
       if (kMoves) task.spike2 = p.x2[task.source];
       run = row.row(task.source);
@@ -166,14 +179,16 @@ struct Deliver {
       task.spike = p.value[spike];
       if (!p.table) {
         run = row.group(task.source, list.delay);
-      } else if (list.delay >= p.least_delay && list.delay < p.least_delay + p.place.span) {
-        const int64_t line = task.source * int64_t{p.place.span + 1} + list.delay - p.least_delay;
+      } else if (later >= 0 && later < p.place.span) {
+        const int64_t line = task.source * int64_t{p.place.span + 1} + later;
         const int32_t* cell =
             p.table + line * p.place.width + task.projection - p.place.first_projection;
         run = {cell[0], cell[p.place.width]};  // to where the next delay begins
+        run = run.first == run.last ? Run{0, 0} : row.held(task.source, run);
       }
     }
     run = row.clipped(task.source, run, kHistory, begin, end);
+    if (run.lost()) s.lost = 1, run = {0, 0};
     task.first = run.first;
     s.task_end[i] = run.last - run.first;
   }
@@ -181,7 +196,7 @@ struct Deliver {
   // Adds synapses of a chunk of tasks, from the k-th on.
   BRAINJAX_DEVICE void add(const Block& block, Shared& s, const Network<T>& net, int tasks,
                            int64_t k, int count, int32_t begin, int32_t end) const {
-    const int32_t before = kHistory ? 0 : slot_of(int64_t{net.head()} - 1, num_slots);
+    const int64_t before = kHistory ? 0 : slot_of(net.head() - 1, num_slots);
     bool left = block.any(count, [&](int i) {
       s.to[i] = -1;
       const int at = first_above(s.task_end, tasks, k + i);
@@ -190,8 +205,9 @@ struct Deliver {
       const int64_t number = task.first + k + i - begin_of(s.task_end, at);
       Synapse<T> synapse;
       if (!row.synapse(task.source, number, synapse)) return false;
-      if (synapse.target < begin || synapse.target >= end) return false;
-      s.to[i] = synapse.target;
+      if (!row.reaches(synapse.target)) s.lost = 1;
+      else if (synapse.target >= begin && synapse.target < end) s.to[i] = synapse.target;
+      if (s.to[i] < 0) return false;
       if (!kHistory) {
         const int32_t slot = slot_of(before + row.delay_of(task.source, number), num_slots);
         s.to[i] += slot * num_targets;

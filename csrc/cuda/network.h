@@ -2,8 +2,14 @@
 //
 // The first kernel of a call writes a `Network` for each example of a batch into scratch memory, which
 // the later ones read. The order of synapses is that of rows.h.
+//
+// Indices and offsets that lead out of an array are not followed, as csrc/bounds.h has it for a CPU. A
+// handler that may be recorded in a CUDA graph waits for nothing, so it cannot return an error: what
+// depends on them is NaN.
 
 #pragma once
+
+#include <cmath>
 
 #include "../procedural.h"
 #include "call.h"
@@ -27,11 +33,18 @@ struct Population {
 // A run of synapses of one source in a projection.
 struct Run {
   int64_t first, last;
+
+  // Whether it leads out of the arrays.
+  BRAINJAX_DEVICE bool lost() const { return last < first; }
 };
+
+// What a result is that depends on what leads out.
+template <class T>
+BRAINJAX_DEVICE T unknown() { return static_cast<T>(NAN); }
 
 template <class T>
 struct Synapse {
-  int32_t target;
+  int64_t target;
   int64_t weight;  // its place among the weights
   T factor;        // what the weight is multiplied by, if the projection has factors
 };
@@ -43,8 +56,10 @@ struct Projection {
   ProjectionPlace place;
   int64_t shape[kMostFixed];  // the numbers of its format
   const int32_t *source_ptr, *group_delay, *group_ptr;  // if it is grouped
+  int64_t num_groups, num_synapses;                     // the latter of rows
   const void* target;  // of 16 or 32 bits, counted from the origin
-  int32_t delay, origin, held_from;
+  int64_t origin;
+  int32_t delay, held_from;
   const T* weight;
   T* weight2;     // the weights' tangent, or what is summed for them
   int64_t stride;  // 0 where one weight serves all synapses
@@ -62,46 +77,75 @@ struct Projection {
                                               : static_cast<const int64_t*>(made.where)[source];
   }
 
+  // A run if it is one of synapses of a source, or, of rows, of any.
+  BRAINJAX_DEVICE Run held(int64_t source, Run run) const {
+    bool holds = false;
+    if (place.format == kRows) {
+      holds = ordered(run.first, run.last, num_synapses);
+    } else {
+      const int64_t begin = row_begin(source), end = row_begin(source + 1);
+      holds = begin <= run.first && run.first <= run.last && run.last <= end &&
+              (place.format != kProcedural || made.can_be_made(begin, end, shape[1]));
+    }
+    return holds ? run : Run{0, -1};
+  }
+
   // All synapses of a source.
   BRAINJAX_DEVICE Run row(int64_t source) const {
-    if (place.format != kRows) return {row_begin(source), row_begin(source + 1)};
-    return {group_begin(source_ptr[source]), group_begin(source_ptr[source + 1])};
+    if (!place.grouped) return held(source, {row_begin(source), row_begin(source + 1)});
+    const int64_t low = source_ptr[source], high = source_ptr[source + 1];
+    if (!ordered(low, high, num_groups)) return {0, -1};
+    const Run all{group_begin(low), group_begin(high)};
+    int64_t before = all.first;
+    for (int64_t g = low; g < high; ++g) {
+      const int64_t next = group_begin(g + 1);
+      if (next < before) return {0, -1};
+      before = next;
+    }
+    return held(source, all);
   }
 
   // Those of one delay; groups of a source are sorted.
   BRAINJAX_DEVICE Run group(int64_t source, int32_t due) const {
     if (!place.grouped) return due == delay ? row(source) : Run{0, 0};
-    const int32_t first = source_ptr[source], count = source_ptr[source + 1] - first;
+    const int32_t first = source_ptr[source], stop = source_ptr[source + 1];
+    if (!ordered(first, stop, num_groups)) return {0, -1};
     const int32_t* delays = group_delay + first;
-    const int at = first_above(delays, count, int64_t{due} - 1);
+    const int count = stop - first, at = first_above(delays, count, int64_t{due} - 1);
     if (at == count || delays[at] != due) return {0, 0};
-    return {group_begin(first + at), group_begin(first + at + 1)};
+    return held(source, {group_begin(first + at), group_begin(first + at + 1)});
   }
 
-  // Whether the targets of a run are known to ascend.
-  BRAINJAX_DEVICE bool is_sorted(int64_t source, bool one_group) const {
+  // Whether it may end in an accumulator.
+  BRAINJAX_DEVICE bool reaches(int64_t to) const { return place.begin <= to && to < place.end; }
+
+  // Whether the targets of a run that holds are known to ascend.
+  BRAINJAX_DEVICE bool is_sorted(int64_t source, Run run, bool one_group) const {
+    if (run.last - run.first > INT32_MAX) return false;  // a search counts with 32 bits
     if (place.format == kFixedFanOut) return shape[2];
     if (place.format != kRows || !shape[1]) return false;
     return one_group || source_ptr[source + 1] - source_ptr[source] == 1;
   }
 
   // What of a run, of one group or of all, may end in the accumulators begin..end, as far as that is
-  // known without reading all of it.
+  // known without reading all of it. Lost if the run is, or what of it only this block looks at.
   BRAINJAX_DEVICE Run clipped(int64_t source, Run run, bool one_group, int64_t begin,
                               int64_t end) const {
-    if (run.first == run.last || place.begin >= end || place.end <= begin) return {0, 0};
-    if (is_sorted(source, one_group)) {
+    if (place.begin >= end || place.end <= begin) return {0, 0};
+    if (run.last <= run.first) return run;
+    if (is_sorted(source, run, one_group)) {
       return place.narrow ? between(static_cast<const uint16_t*>(target), run, begin, end)
                           : between(static_cast<const int32_t*>(target), run, begin, end);
     }
     if (place.format != kRegular) return run;
     const int64_t to_first = origin + source * (shape[1] - shape[0]);  // from synapse to target
+    if (!reaches(to_first + run.first) || !reaches(to_first + run.last - 1)) return {0, -1};
     const int64_t first = begin - to_first, last = end - to_first;
     run = {run.first > first ? run.first : first, run.last < last ? run.last : last};
     return run.first < run.last ? run : Run{0, 0};
   }
 
-  // The delay of synapse k of a source.
+  // The delay of synapse k of a source, whose row holds it.
   BRAINJAX_DEVICE int32_t delay_of(int64_t source, int64_t k) const {
     if (!place.grouped) return delay;
     int32_t low = source_ptr[source], high = source_ptr[source + 1];
@@ -123,7 +167,7 @@ struct Projection {
                                             : static_cast<const int32_t*>(target)[k]);
         return true;
       case kRegular:
-        out.target = static_cast<int32_t>(origin + source * (shape[1] - shape[0]) + k);
+        out.target = origin + source * (shape[1] - shape[0]) + k;
         return true;
       case kConvolution: return convolved(source, k - source * shape[0], out);
       default: return generated(source, k - row_begin(source), out);
@@ -149,9 +193,18 @@ struct Projection {
   };
 
  private:
-  // What of a run whose targets ascend ends in the accumulators begin..end.
+  // What of a run whose targets ascend ends in the accumulators begin..end. A search passes by most of
+  // them: a block compares as large a share of them as it has of the accumulators.
   template <class Index>
   BRAINJAX_DEVICE Run between(const Index* targets, Run run, int64_t begin, int64_t end) const {
+    const int64_t width = place.end - place.begin, length = run.last - run.first;
+    const auto share = [&](int64_t at) {
+      const int64_t before = at < place.begin ? 0 : at > place.end ? width : at - place.begin;
+      return run.first + length * before / width;
+    };
+    for (int64_t k = share(begin), stop = share(end); k < stop; ++k) {
+      if (!reaches(origin + targets[k])) return {0, -1};
+    }
     const auto above = [&](int64_t first, int64_t last) {
       const int count = static_cast<int>(run.last - first);
       return first + first_above(targets + first, count, last - origin);
@@ -170,7 +223,7 @@ struct Projection {
     if (above < 0 || above % n.stride_y || above / n.stride_y >= n.out_height) return false;
     if (left < 0 || left % n.stride_x || left / n.stride_x >= n.out_width) return false;
     const int64_t pixel = above / n.stride_y * n.out_width + left / n.stride_x;
-    s.target = static_cast<int32_t>(origin + pixel * n.out + to);
+    s.target = origin + pixel * n.out + to;
     s.weight = (at * n.in + channel) * n.out + to;
     return true;
   }
@@ -209,7 +262,7 @@ struct Projection {
     if (made.hollow && made.kind != Procedural::kDistance) to += to >= source;
     to -= held_from;
     if (to < 0 || to >= shape[0]) return false;
-    s.target = static_cast<int32_t>(origin + to);
+    s.target = origin + to;
     s.weight = 0;
     if (!made.table) return true;
     T within;
@@ -254,7 +307,7 @@ class Network {
       : at_(at), populations_(num_populations), projections_(num_projections),
         blocks_(num_blocks) {}
 
-  BRAINJAX_DEVICE int32_t& head() const { return *reinterpret_cast<int32_t*>(at_); }
+  BRAINJAX_DEVICE int64_t& head() const { return *reinterpret_cast<int64_t*>(at_); }
   BRAINJAX_DEVICE T*& ring() const { return reinterpret_cast<T**>(at_)[1]; }
   BRAINJAX_DEVICE T*& due() const { return reinterpret_cast<T**>(at_)[2]; }
   BRAINJAX_DEVICE Population<T>& population(int p) const {

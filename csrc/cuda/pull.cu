@@ -28,6 +28,12 @@ BRAINJAX_DEVICE const T* landing(const Network<T>& net, int64_t delay, int32_t n
   return net.ring() + int64_t{slot_of(net.head() - 1 + delay, num_slots)} * num_targets;
 }
 
+// What a synapse of a projection lands in, of these.
+template <class T>
+BRAINJAX_DEVICE T landed(const Projection<T>& row, const T* bar, int64_t target) {
+  return row.reaches(target) ? bar[target] : unknown<T>();
+}
+
 // What reaches each source that is live, and the weights of the synapses of each that spiked.
 template <class T, bool kWeights>
 struct PullRows {
@@ -66,7 +72,12 @@ struct PullRows {
         if (source >= p.place.size) return;
         const T x = spike(source);
         if (!live(source) && x == 0) return;
-        const T sum = read(net, row, source, i % kLanes, live(source), x, s.given[i]);
+        const Run run = row.row(source);
+        if (run.lost()) {
+          s.dot[i] = s.given[i] = unknown<T>();
+          return;
+        }
+        const T sum = read(net, row, source, run, i % kLanes, live(source), x, s.given[i]);
         if (live(source)) s.dot[i] += sum;
       });
       if (!kWeights || row.stride) continue;
@@ -78,22 +89,23 @@ struct PullRows {
     }
     join(block, s.dot, kLanes);
     block.each(kTeams, [&](int i) {
-      if (first + i < p.place.size && live(first + i)) p.x_bar[first + i] = s.dot[i * kLanes];
+      const T sum = s.dot[i * kLanes];  // 0 where a source is not live, unless its row is lost
+      if (first + i < p.place.size && sum != 0) p.x_bar[first + i] = sum;
     });
   }
 
  private:
-  // What a thread finds in its part of the row of a source: what reaches the spike; in `given`, what
+  // What a thread finds in its part of a row, that of a source: what reaches the spike; in `given`, what
   // would with a weight of 1 where all synapses have one.
-  BRAINJAX_DEVICE T read(const Network<T>& net, const Projection<T>& row, int64_t source, int lane,
-                         bool live, T x, T& given) const {
-    const Run run = row.row(source);
+  BRAINJAX_DEVICE T read(const Network<T>& net, const Projection<T>& row, int64_t source, Run run,
+                         int lane, bool live, T x, T& given) const {
     const bool own = row.stride && row.place.format != kConvolution;
     T sum = 0, of_one = 0;
     for (int64_t k = run.first + lane; k < run.last; k += kLanes) {
       Synapse<T> s;
       if (!row.synapse(source, k, s)) continue;
-      const T bar = landing(net, row.delay_of(source, k), num_slots, num_targets)[s.target];
+      const T bar = landed(
+          row, landing(net, row.delay_of(source, k), num_slots, num_targets), s.target);
       if (!row.stride) {
         of_one += row.has_factors() ? s.factor * bar : bar;
         continue;
@@ -153,7 +165,7 @@ struct PullShared {
                               const Projection<T>& row, int64_t part) const {
     const auto& n = *reinterpret_cast<const typename Projection<T>::Geometry*>(row.shape);
     const int64_t height = of.place.size / (n.width * n.in), number = n.fan_out * n.in;
-    const T* bar = landing(net, row.delay, num_slots, num_targets) + row.origin;
+    const T* bar = landing(net, row.delay, num_slots, num_targets);
     block.each(kThreads, [&](int i) {
       const int64_t w = part * kThreads + i;
       if (w >= number) return;
@@ -164,7 +176,7 @@ struct PullShared {
                       x = pixel % n.out_width * n.stride_x + at % n.kernel_width - n.pad_x;
         if (y < 0 || y >= height || x < 0 || x >= n.width) continue;
         const T spike = of.x[(y * n.width + x) * n.in + channel];
-        if (spike != 0) sum += spike * bar[pixel * n.out + to];
+        if (spike != 0) sum += spike * landed(row, bar, row.origin + pixel * n.out + to);
       }
       row.weight2[w] += sum;
     });

@@ -90,6 +90,7 @@ def main(arguments: list[str]) -> int:
     runs = [
         [*pytest, "-m", "gpu", "tests/gpu", *arguments],
         [*pytest, "-k", "native", *OPS, *arguments],
+        [*pytest, "tests/bad_input/test_traced.py", *arguments],
     ]
     failed = [subprocess.run(run, cwd=ROOT, env=environment).returncode for run in runs]
     print(f"gpu-check: {'failed, see above' if any(failed) else 'all is well'}")

@@ -59,6 +59,20 @@ def narrowed(wiring: Wiring, origins) -> Wiring:
     return wiring._replace(rows=tuple(rows))
 
 
+def ascending(wiring: Wiring) -> Wiring:
+    """The same synapses, those of a group in the order of their targets, which is said of them."""
+    drawn = []
+    for source, (pre, post, delay), weight in zip(
+        wiring.layout.sources, wiring.synapses, wiring.weights, strict=True
+    ):
+        order = np.lexsort((post, delay, pre))
+        weight = weight if np.ndim(weight) == 0 else weight[order]
+        drawn.append((source, pre[order], post[order], delay[order], weight))
+    made = wire(wiring.sizes, wiring.layout.num_targets, drawn, wiring.layout.num_slots)
+    rows = tuple(dataclasses.replace(row, sorted_targets=True) for row in made.rows)
+    return made._replace(rows=rows, layout=wiring.layout)
+
+
 def random_wiring(rng, sizes, num_targets, projections, num_slots) -> Wiring:
     """Projections given as `(source, number of synapses, longest delay, scalar weight?)`.
 

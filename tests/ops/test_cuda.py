@@ -170,6 +170,14 @@ def test_kernels_have_the_bits_of_the_cpu(emulated):
     assert f"{len(QUICK)} passed" in pytest_says(emulated, *QUICK)
 
 
+@pytest.mark.skipif(native_library() is None, reason="no native library to stand in for")
+def test_kernels_follow_indices_no_further_than_arrays_go(emulated):
+    """Some of the tests of traced arrays that lead out; all of them in `make emulated`."""
+    some = "(below or bits or groups or sources or passed_by) and not forward"
+    said = pytest_says(emulated, "tests/bad_input/test_traced.py", "-k", some)
+    assert int(re.findall(r"(\d+) passed", said)[0]) > 50
+
+
 @pytest.mark.skipif("BRAINJAX_TEST_EMULATED" not in os.environ, reason="run by another test")
 def test_emulated_handlers_are_what_runs():
     for form, calls in CALLS.items():

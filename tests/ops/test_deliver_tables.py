@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops.structures import FORMS, empty, random_spikes, random_wiring, run, run_wiring, wire
+from ops.structures import (
+    FORMS,
+    ascending,
+    empty,
+    random_spikes,
+    random_wiring,
+    run,
+    run_wiring,
+    wire,
+)
 
 from brainjax.ops import History, Layout, check_rows, group_tables, native_library
 
@@ -126,21 +135,13 @@ def test_vmap_with_tables_is_a_loop_to_the_bit(wiring, spikes, impl):
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_what_is_known_of_targets_changes_no_bit(form, impl):
     """That they ascend within a group, and of which port they are."""
-    made = in_ports(5, (0, 1, 2, 1, 0, 0, 2, 2))
-    drawn = []
-    for source, (pre, post, delay), weight in zip(
-        made.layout.sources, made.synapses, made.weights, strict=True
-    ):
-        order = np.lexsort((post, delay, pre))
-        weight = weight if np.ndim(weight) == 0 else weight[order]
-        drawn.append((source, pre[order], post[order], delay[order], weight))
-    plain = wire(made.sizes, made.layout.num_targets, drawn, made.layout.num_slots)
-    known = plain._replace(
-        rows=tuple(dataclasses.replace(r, sorted_targets=True) for r in plain.rows),
-        layout=made.layout,
+    known = ascending(in_ports(5, (0, 1, 2, 1, 0, 0, 2, 2)))
+    plain = known._replace(
+        rows=tuple(dataclasses.replace(r, sorted_targets=False) for r in known.rows),
+        layout=known.layout._replace(ports=(), sizes=()),
     )
-    assert not plain.layout.ports and made.layout.ports
-    spikes = random_spikes(np.random.default_rng(1), made.sizes, STEPS)
+    assert known.rows[0].sorted_targets and known.layout.ports
+    spikes = random_spikes(np.random.default_rng(1), known.sizes, STEPS)
     for tables in (False, True):
         how = {"impl": impl, "dtype": np.float32, "tables": tables and form is History}
         _, expected = run_wiring(plain, form, spikes, **how)
