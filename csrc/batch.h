@@ -16,6 +16,8 @@ namespace brainjax {
 namespace ffi = xla::ffi;
 
 constexpr int64_t kLine = 64;  // bytes of a cache line
+template <class T>
+constexpr int64_t kPerLine = kLine / sizeof(T);  // numbers in one
 
 // A buffer as XLA describes it; its dimensions stay XLA's, since a call must not cost allocations.
 struct Operand {

@@ -1,7 +1,5 @@
 // Delivery from a history of spikes: brainjax/ops/_deliver_history.py.
 
-#include <numeric>
-
 #include "events.h"
 #include "frame.h"
 #include "rows.h"
@@ -64,6 +62,7 @@ template <class T>
 struct Found {
   std::vector<Group<T>> groups;
   size_t count = 0, most = 0;
+  int64_t events = 0;
 };
 
 // What is due over a range of delays, by port. Threads fill some side by side: none shares a line of
@@ -71,12 +70,10 @@ struct Found {
 template <class T>
 struct alignas(64) Collected {
   std::vector<Found<T>> of_port;
-  int64_t events = 0;
 
   void clear(size_t ports) {
     if (of_port.size() < ports) of_port.resize(ports);
-    for (Found<T>& found : of_port) found.count = found.most = 0;
-    events = 0;
+    for (Found<T>& found : of_port) found.count = found.most = found.events = 0;
   }
   void make_room() {
     for (Found<T>& found : of_port) {
@@ -88,7 +85,7 @@ struct alignas(64) Collected {
     Found<T>& found = of_port[port];
     found.groups[found.count] = group;
     found.count += group.first != group.last;
-    events += group.last - group.first;
+    found.events += group.last - group.first;
   }
 };
 
@@ -97,12 +94,26 @@ template <class T>
 struct Port {
   T* sum;
   int64_t begin, size;  // the first of them, among those of the network
+  bool ascends;         // whether the targets of each group do
+
+  // Where part k of `parts` begins: on a line of the cache of its own.
+  int64_t part_begin(int64_t k, int64_t parts) const {
+    if (k == parts) return size;
+    return size * k / parts / kPerLine<T> * kPerLine<T>;
+  }
+};
+
+// What one thread adds: part `part` of the accumulators of a port.
+struct Task {
+  size_t port;
+  int64_t part, parts, events;
 };
 
 constexpr int64_t kMostPrefetched = 1024;  // bytes of a row; the hardware sees the rest coming
 constexpr size_t kGroupsAhead = 16;
 constexpr int64_t kSpikeCost = 64;  // synapses that take as long as to look up what a spike is due
 constexpr int64_t kParts = 16;      // of the delays, when threads share them
+constexpr int64_t kLeastPart = 64;  // synapses of a group, on average, that are worth looking for
 
 // Into the second-level cache, which takes more requests at a time than the first.
 inline void prefetch(const void* data, int64_t bytes) {
@@ -116,14 +127,23 @@ inline void prefetch(const void* data, int64_t bytes) {
 
 // Rows lie anywhere in gigabytes: those of later groups are on their way while one is added. Returns how
 // many were: all, unless one is none of its row.
-template <class T>
-size_t add_groups(T* sum, const Group<T>* groups, size_t count, const std::vector<Projection<T>>& all) {
+template <bool kWhole, class T>
+size_t add_groups(const Port<T>& to, const Task& task, const Group<T>* groups, size_t count,
+                  const std::vector<Projection<T>>& all) {
+  T* const sum = to.sum - to.begin;
+  const int64_t begin = to.begin + to.part_begin(task.part, task.parts),
+                end = to.begin + to.part_begin(task.part + 1, task.parts);
+  // Where a part of a group should begin: targets are spread evenly, more or less.
+  const auto guess = [&](const Group<T>& g, int64_t part) {
+    return g.first + (g.last - g.first) * part / task.parts;
+  };
   const auto fetch = [&](size_t k) {
     const Group<T>& g = groups[k];
     const Projection<T>& row = all[g.projection];
-    const int64_t length = g.last - g.first;
-    if (row.target) prefetch(row.target_at(g.first), length * row.target_bytes());
-    if (row.stride && row.format != kConvolution) prefetch(row.weight + g.first, length * sizeof(T));
+    const int64_t first = kWhole ? g.first : guess(g, task.part),
+                  length = (kWhole ? g.last : guess(g, task.part + 1)) - first;
+    if (row.target) prefetch(row.target_at(first), length * row.target_bytes());
+    if (row.stride && row.format != kConvolution) prefetch(row.weight + first, length * sizeof(T));
   };
   for (size_t k = 0; k < std::min(kGroupsAhead, count); ++k) fetch(k);
   for (size_t k = 0; k < count; ++k) {
@@ -131,7 +151,18 @@ size_t add_groups(T* sum, const Group<T>* groups, size_t count, const std::vecto
     const Group<T>& g = groups[k];
     const Projection<T>& row = all[g.projection];
     if (!row.holds(g.source, g.first, g.last)) return k;
-    add_synapses(sum, row, g.source, g.first, g.last, g.spike);
+    if (kWhole) {
+      add_synapses(sum, row, g.source, g.first, g.last, g.spike);
+      continue;
+    }
+    // The first part takes what is before the port as well, and the last what is behind it: there they
+    // are found to be wrong.
+    const auto part_of = [&](int64_t part, int64_t bound) {
+      return row.first_behind(g.source, g.first, g.last, guess(g, part), bound);
+    };
+    const int64_t first = task.part ? part_of(task.part, begin) : g.first,
+                  last = task.part + 1 < task.parts ? part_of(task.part + 1, end) : g.last;
+    if (first < last) add_synapses(sum, row, g.source, first, last, g.spike);
   }
   return count;
 }
@@ -177,7 +208,7 @@ struct Delivery {
   std::vector<Table> tables;
   std::vector<Port<T>> ports;
   std::vector<Collected<T>> parts;
-  std::vector<size_t> busiest;
+  std::vector<Task> tasks;
   Fault fault;
 
   // Where everything lies for the example that `batch` is at.
@@ -203,10 +234,11 @@ struct Delivery {
     ports.clear();
     int64_t begin = 0;
     for (size_t k = 0; k < fixed.sizes.size(); begin += fixed.sizes[k++]) {
-      ports.push_back({batch.at<T>(rets[3 * n + k]), begin, fixed.sizes[k]});
+      ports.push_back({batch.at<T>(rets[3 * n + k]), begin, fixed.sizes[k], true});
     }
     for (size_t j = 0; j < all.size(); ++j) {
-      const Port<T>& port = ports[of_projection[j]];
+      Port<T>& port = ports[of_projection[j]];
+      port.ascends &= all[j].ascends();
       all[j].confine(static_cast<int>(j), port.begin, port.begin + port.size, fault);
     }
   }
@@ -319,32 +351,41 @@ struct Delivery {
                  population, g.first, g.last, g.source, g.projection);
   }
 
-  // Each port is added by one thread, so neither their number nor who takes which changes a bit.
+  // A thread adds a port, or, where its groups are long, those of its accumulators that are its part. An
+  // accumulator gets its terms in one order, so neither the number of threads nor who takes which changes
+  // a bit.
   void add_all(ffi::ThreadPool& pool) {
-    const auto add = [&](size_t port) {
-      const Port<T>& to = ports[port];
-      std::memset(to.sum, 0, to.size * sizeof(T));
+    const auto add = [&](const Task& task) {
+      const Port<T>& to = ports[task.port];
+      const int64_t begin = to.part_begin(task.part, task.parts),
+                    end = to.part_begin(task.part + 1, task.parts);
+      std::memset(to.sum + begin, 0, (end - begin) * sizeof(T));
       for (const Collected<T>& part : parts) {
-        const Found<T>& found = part.of_port[port];
-        const size_t added = add_groups(to.sum - to.begin, found.groups.data(), found.count, all);
+        const Found<T>& found = part.of_port[task.port];
+        const auto add_those = task.parts == 1 ? add_groups<true, T> : add_groups<false, T>;
+        const size_t added = add_those(to, task, found.groups.data(), found.count, all);
         if (added < found.count) return report(found.groups[added]);
       }
     };
-    int64_t events = 0;
-    for (const Collected<T>& part : parts) events += part.events;
-    if (events < parallel_from) {
-      for (size_t port = 0; port < ports.size(); ++port) add(port);
+    int64_t all_events = 0;
+    tasks.clear();
+    for (size_t port = 0; port < ports.size(); ++port) {
+      int64_t events = 0, groups = 0;
+      for (const Collected<T>& part : parts) {
+        events += part.of_port[port].events;
+        groups += static_cast<int64_t>(part.of_port[port].count);
+      }
+      const int64_t most = groups && ports[port].ascends ? events / groups / kLeastPart : 1;
+      const int64_t number = events < parallel_from ? 1 : std::clamp<int64_t>(pool.num_threads(), 1, std::max<int64_t>(most, 1));
+      for (int64_t k = 0; k < number; ++k) tasks.push_back({port, k, number, events / number});
+      all_events += events;
+    }
+    if (all_events < parallel_from) {
+      for (const Task& task : tasks) add(task);
       return;
     }
-    const auto groups = [&](size_t port) {
-      size_t n = 0;
-      for (const Collected<T>& part : parts) n += part.of_port[port].count;
-      return n;
-    };
-    busiest.resize(ports.size());
-    std::iota(busiest.begin(), busiest.end(), 0);
-    std::sort(busiest.begin(), busiest.end(), [&](size_t a, size_t b) { return groups(a) > groups(b); });
-    share(pool, ports.size(), [&](int64_t i) { add(busiest[i]); });
+    std::sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.events > b.events; });
+    share(pool, static_cast<int64_t>(tasks.size()), [&](int64_t i) { add(tasks[i]); });
   }
 };
 

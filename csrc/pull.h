@@ -40,8 +40,6 @@ inline void fetch(Counted, int64_t) {}
 
 // How many synapses ahead memory is fetched: behind a row lies that of the next source.
 constexpr int64_t kAhead = 256;
-template <class T>
-constexpr int64_t kPerLine = kLine / sizeof(T);  // numbers in a line of the cache
 
 // A sum of products as four sums, since an addition waits for the one before it. Which product goes
 // into which sum is part of the result: it depends on the row, never on the machine.

@@ -166,6 +166,23 @@ struct Projection {
     }
   }
 
+  // Whether the targets of a source and delay are known to ascend.
+  bool ascends() const {
+    return format == kRegular || (format == kRows && shape[1]) || (format == kFixedFanOut && shape[2]);
+  }
+
+  // Of the synapses `first:last` of a source, whose targets ascend, the first that ends at accumulator
+  // `bound` or behind it. It is looked for around `guess`, which is one of them.
+  int64_t first_behind(int64_t source, int64_t first, int64_t last, int64_t guess,
+                       int64_t bound) const {
+    bound -= origin;
+    if (format == kRegular) {
+      return std::clamp(bound - source * (shape[1] - fan_out()), first, last);
+    }
+    return narrow ? search(targets<uint16_t>(0), first, last, guess, bound)
+                  : search(targets<int32_t>(0), first, last, guess, bound);
+  }
+
   // How many bytes a target takes.
   int64_t target_bytes() const { return narrow ? sizeof(uint16_t) : sizeof(int32_t); }
   const void* target_at(int64_t s) const {
@@ -178,6 +195,18 @@ struct Projection {
   template <class Index>
   const Index* targets(int64_t first) const {
     return static_cast<const Index*>(target) + first;
+  }
+
+  template <class Index>
+  static int64_t search(const Index* target, int64_t low, int64_t high, int64_t at, int64_t bound) {
+    for (int64_t step = 1; low < high; step *= 2) {
+      const bool right = target[at] < bound;
+      if (right) low = at + 1;
+      else high = at;
+      const int64_t further = std::min(step, (high - low) / 2);
+      at = right ? low + further : high - 1 - further;
+    }
+    return low;
   }
 
   template <class Index>

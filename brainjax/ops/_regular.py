@@ -91,7 +91,8 @@ class FixedFanOut(_Counted):
     - `delay`: steps, of all synapses.
     - `target`, `origin`: as of `Rows`.
     - `num_pre`: the size of the source population.
-    - `sorted_targets`: whether those of a source are known to ascend. A GPU makes use of it.
+    - `sorted_targets`: whether those of a source are known to ascend: threads then
+      share long rows, and a GPU searches them.
     """
 
     delay: Int[Array, ""]

@@ -32,7 +32,8 @@ class Rows(Connections):
     - `origin`: an accumulator of the network.
     - `longest_row`, `longest_group`: most synapses of one source, and of one source and delay.
     - `ordered`: whether delays ascend within a source. A history needs that; a ring does not.
-    - `sorted_targets`: whether targets are known to ascend within a group. A GPU makes use of it.
+    - `sorted_targets`: whether targets are known to ascend within a group: threads
+      then share long groups, and a GPU searches them.
     """
 
     source_ptr: Int[Array, " sources_plus_1"]

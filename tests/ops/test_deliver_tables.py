@@ -14,6 +14,7 @@ from ops.structures import (
     FORMS,
     ascending,
     empty,
+    narrowed,
     random_spikes,
     random_wiring,
     run,
@@ -21,7 +22,15 @@ from ops.structures import (
     wire,
 )
 
-from brainjax.ops import History, Layout, check_rows, group_tables, native_library
+from brainjax.ops import (
+    FixedFanOut,
+    History,
+    Layout,
+    Regular,
+    check_rows,
+    group_tables,
+    native_library,
+)
 
 STEPS = 60
 needs_native = pytest.mark.skipif(native_library() is None, reason="no native library")
@@ -42,6 +51,24 @@ def in_ports(seed, ports, sizes=(9, 40, 1), num_targets=12, num_slots=7):
     return wiring._replace(
         layout=wiring.layout._replace(ports=tuple(ports), sizes=(width,) * (max(ports) + 1))
     )
+
+
+def of_long_rows():
+    """Groups long enough for threads to take a part of each: stored, dense, of a fixed number."""
+    rng = np.random.default_rng(6)
+    projections = [(0, 3600, 2, False), (1, 2400, 1, True), (0, 3000, 2, False)]
+    stored = ascending(random_wiring(rng, (3, 2), 1000, projections, 3))
+    target = np.sort(rng.integers(0, 1000, (2, 400)), axis=1).ravel()
+    counted = (
+        Regular(jnp.int32(2), jnp.int32(90), 3, 800, 0),
+        FixedFanOut(jnp.int32(1), jnp.asarray(target, jnp.int32), 2, 400, 0, True),
+        stored.rows[2],
+    )
+    weights = (rng.normal(size=2400), rng.normal(size=800), stored.weights[2])
+    alone = stored._replace(layout=stored.layout._replace(ports=(0, 0, 0), sizes=(1000,)))
+    yield alone
+    yield narrowed(alone, (0, 0, 0))
+    yield alone._replace(rows=counted, weights=weights)
 
 
 @pytest.fixture(scope="module")
@@ -157,12 +184,12 @@ import hashlib, sys
 import numpy as np
 from brainjax.ops import History, _deliver_history
 from ops.structures import random_spikes, run_wiring
-from ops.test_deliver_tables import in_ports
+from ops.test_deliver_tables import in_ports, of_long_rows
 
 _deliver_history.WORTH_SHARING = 0  # share what little there is
 digest = hashlib.sha256()
-for ports in ((0, 1, 2, 3, 1, 0, 0, 2), (0, 0, 0, 1), (0, 0, 0), tuple(range(12)) * 2):
-    wiring = in_ports(len(ports), ports)
+several = ((0, 1, 2, 3, 1, 0, 0, 2), (0, 0, 0, 1), (0, 0, 0), tuple(range(12)) * 2)
+for wiring in [*(in_ports(len(ports), ports) for ports in several), *of_long_rows()]:
     if sys.argv[1] == "one port":
         wiring = wiring._replace(layout=wiring.layout._replace(ports=(), sizes=()))
     spikes = random_spikes(np.random.default_rng(2), wiring.sizes, 400)
