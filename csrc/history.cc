@@ -375,8 +375,11 @@ struct Delivery {
         events += part.of_port[port].events;
         groups += static_cast<int64_t>(part.of_port[port].count);
       }
-      const int64_t most = groups && ports[port].ascends ? events / groups / kLeastPart : 1;
-      const int64_t number = events < parallel_from ? 1 : std::clamp<int64_t>(pool.num_threads(), 1, std::max<int64_t>(most, 1));
+      int64_t number = 1;
+      if (groups && events >= parallel_from && ports[port].ascends) {
+        const int64_t most = std::min<int64_t>(events / groups / kLeastPart, pool.num_threads());
+        number = std::max<int64_t>(most, 1);
+      }
       for (int64_t k = 0; k < number; ++k) tasks.push_back({port, k, number, events / number});
       all_events += events;
     }

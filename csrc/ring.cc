@@ -82,8 +82,8 @@ ffi::Error pull_ring(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
   const auto args = operands(remaining), rets = operands(results);
   const auto of_population = by_population(sources);
   const size_t n = of_population.size(), m = sources.size();
-  const size_t live_at = 3, w_bar_at = live_at + n, x_at = w_bar_at + m * with_weights, w_at = x_at + n * with_weights,
-               rows_at = w_at + m;
+  const size_t live_at = 3, w_bar_at = live_at + n, x_at = w_bar_at + m * with_weights,
+               w_at = x_at + n * with_weights, rows_at = w_at + m;
   return with_float(remaining.get<ffi::AnyBuffer>(0)->element_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     carry_over(args[0], rets[0]);
