@@ -255,7 +255,10 @@ def brainjax(*arguments, before: str = "") -> subprocess.Popen:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_was_recorded(number, tmp_path):
     out = tmp_path / "deep" / "run"
-    process = brainjax("run", tiny(tmp_path), "--out", out, "--set", "duration=1e7", "--json")
+    # Tests that a shell runs in the background have been told to ignore Ctrl-C.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    how = ("--out", out, "--set", "duration=1e7", "--json")
+    process = brainjax("run", tiny(tmp_path), *how, before=heard)
     seen = ""
     deadline = time.monotonic() + 120
     while "run      [" not in seen:  # the bar of the recording
