@@ -76,8 +76,8 @@ struct Dot {
 };
 
 // Calls f(row, bar, count, targets, k, factor) for the pieces of all rows of a source: those of
-// `for_each_piece`, with the currents `bar` of the step in which they land. All targets lie within:
-// those that are not known to, by projection, are compared.
+// `for_each_piece`, with the currents `bar` of the step in which they land. With `known`, of each
+// projection, all targets lie within: others are compared. Without, f compares those that are stored.
 template <class T, class F>
 inline __attribute__((always_inline)) void for_each_landing(
     int64_t source, const Slots<T>& slots, const std::vector<Projection<T>>& all,
@@ -91,7 +91,7 @@ inline __attribute__((always_inline)) void for_each_landing(
         f(row, bar, count, to, k, factor);
       });
     };
-    row.for_each_group(source, land, known + j);
+    row.for_each_group(source, land, known ? known + j : nullptr);
   }
 }
 
@@ -118,9 +118,8 @@ T pull_source(int64_t source, const Slots<T>& slots, const std::vector<Projectio
 // Adds to `weight_bar` what reaches the weights of the rows of a source, whose spike is `x`.
 template <class T>
 void pull_weights(int64_t source, T x, const Slots<T>& slots,
-                  const std::vector<Projection<T>>& all, const std::vector<int>& from,
-                  const Span* known) {
-  for_each_landing(source, slots, all, from, known, [&](const Projection<T>& row, const T* bar,
+                  const std::vector<Projection<T>>& all, const std::vector<int>& from) {
+  for_each_landing(source, slots, all, from, nullptr, [&](const Projection<T>& row, const T* bar,
                                                  int64_t count, auto to, int64_t k,
                                                  const T* factor) {
     T* w_bar = row.weight_bar + k * row.stride;

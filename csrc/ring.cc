@@ -104,7 +104,6 @@ ffi::Error pull_ring(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
       std::vector<T*> x_bar(n);
       std::vector<const uint8_t*> live(n);
       std::vector<int64_t> sizes(n);
-      const std::vector<Span> none(m);
       for (size_t p = 0; p < n; ++p) {
         x_bar[p] = batch.at<T>(rets[1 + p]);
         live[p] = batch.at<uint8_t>(args[live_at + p]);
@@ -112,7 +111,7 @@ ffi::Error pull_ring(ffi::ThreadPool pool, ffi::RemainingArgs remaining,
         if (!with_weights) continue;
         const T* x = batch.at<T>(args[x_at + p]);
         for_each_event(x, sizes[p], [&](int64_t i) {
-          pull_weights(i, x[i], slots, all, of_population[p], none.data());
+          pull_weights(i, x[i], slots, all, of_population[p]);
         });
       }
       pull_spikes(x_bar, live, sizes, slots, all, of_population, pool, parallel_from);

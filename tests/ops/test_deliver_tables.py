@@ -140,7 +140,6 @@ def test_a_table_beside_a_search(seed):
     np.testing.assert_array_equal(due, expected)
 
 
-@pytest.mark.parametrize("impl", ["native"], indirect=True)  # JAX does without tables
 def test_vmap_with_tables_is_a_loop_to_the_bit(wiring, spikes, impl):
     tables = group_tables(wiring.rows, wiring.layout.sources)
     weights = tuple(jnp.asarray(w, jnp.float32) for w in wiring.weights)
